@@ -1,0 +1,205 @@
+"""The contracts between the framework and components.
+
+Axes: B rows, T tokens, D width, V ids, N samples. "ids" are numpy int64 and local to a modality
+(0..vocab_size-1); the framework adds offsets. Torch types appear in annotations only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from loretta_framework.api.layout import SequenceLayout
+
+IntArray: TypeAlias = NDArray[np.int64]
+FloatArray: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """Something a person can look at or listen to: file bytes and their extension (no dot)."""
+
+    data: bytes
+    extension: str
+
+
+@runtime_checkable
+class Modality(Protocol):
+    """Bytes to values and back, and values to what a person can judge. Built per recipe node.
+
+    Must survive pickling (worker processes) and must not touch global state.
+    """
+
+    def read(self, data: bytes, extension: str) -> Any:
+        """Decode a file. Raises `ValueError` (or the decoder's own error) when it cannot."""
+
+    def write(self, value: Any) -> tuple[bytes, str]:
+        """Encode a value as (file bytes, extension without dot)."""
+
+    def show(self, value: Any) -> Sequence[Artifact]:
+        """Forms for people; a PNG among them lets grids be drawn, a WAV lets it be heard."""
+
+    def parse(self, value: Any) -> Any:
+        """Bring what a caller of the Python API may pass (array, text, (wave, rate)) to a value.
+
+        Raises `ValueError` when it cannot.
+        """
+
+
+@runtime_checkable
+class Tokenizer(Modality, Protocol):
+    """A discrete modality. Optional members: see `FittedTokenizer`, `Augmenting`, `Judgeable`."""
+
+    def encode(self, value: Any) -> IntArray:
+        """Ids (T,), min_tokens <= T <= max_tokens, each in 0..vocab_size-1. Deterministic."""
+
+    def decode(self, ids: IntArray) -> Any:
+        """A value from ids (T,), also from ids that no `encode` would give."""
+
+
+@runtime_checkable
+class FittedTokenizer(Tokenizer, Protocol):
+    """A tokenizer that learns from the training data. Only files it wrote itself are loaded."""
+
+    def fit(self, values: Iterable[Any], seed: int) -> Mapping[str, float]:
+        """Learn; return figures a person can judge the fit by (for example distortion)."""
+
+    def save(self, directory: Path) -> None:
+        """Write the learned state as JSON, npy without objects, or safetensors."""
+
+    def load(self, directory: Path) -> None:
+        """Read what `save` wrote. Raises `ValueError` when files are missing or do not fit."""
+
+
+@runtime_checkable
+class Augmenting(Protocol):
+    """A modality whose settings ask for augmentation: drawn per sample, before tokenising."""
+
+    def augment(self, value: Any, random: np.random.Generator) -> Any:
+        """A randomly changed copy of value; all randomness from the generator given."""
+
+
+@runtime_checkable
+class Judgeable(Protocol):
+    """A modality whose values a small classifier can judge."""
+
+    def features(self, value: Any) -> FloatArray:
+        """float32 array of one fixed shape for all values: (channels, height, width)."""
+
+
+@runtime_checkable
+class Cache(Protocol):
+    """What a backbone keeps between `extend` calls."""
+
+    def select(self, rows: Tensor) -> Cache:
+        """A cache of the rows given (int64 (B',)); rows may repeat or vanish."""
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """Embeddings in, hidden states out, causal within each document. A torch module.
+
+    Documents that share a row never see each other. Padding changes nothing: neither another
+    position's output nor any state in the cache.
+    """
+
+    width: int
+
+    def __call__(self, x_BTD: Tensor, layout: SequenceLayout) -> Tensor:
+        """(B, T, D) -> (B, T, D)."""
+
+    def new_cache(self, batch: int, max_tokens: int) -> Cache:
+        """An empty cache for `batch` rows of one document each."""
+
+    def extend(self, x_BTD: Tensor, layout: SequenceLayout, cache: Cache) -> Tensor:
+        """Append T tokens a row to the cache and return their outputs (prefill and step alike).
+
+        `layout.positions_BT` continue where the row stopped. Rows may be padded on the right.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What the model computed for a batch.
+
+    Attributes:
+        nll_BT: float32 (B, T), -log p(target) in nats over the ids that can occur at the position;
+            0 where the loss weight is 0.
+        hidden_BTD: (B, T, D) backbone outputs.
+    """
+
+    nll_BT: Tensor
+    hidden_BTD: Tensor
+
+
+EdgeLosses: TypeAlias = "dict[str, tuple[Tensor, Tensor]]"
+"""Edge name -> (weighted sum of nats, sum of weights). Edge names: "image+text->speech", "->image"."""
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """Samples to sequences, outputs to per-edge sums. Never averages, logs or calls backward."""
+
+    def sequences(self, samples: Sequence[Any], context: Any) -> Sequence[Any]:
+        """Token rows for samples (`sequence.layout.TokenRow`), drawn by `context` keys only.
+
+        An objective whose schedule has `every` > 1 is handed the samples of that many steps and
+        the rows of each step are taken from the result in equal slices.
+        """
+
+    def loss(self, outputs: Outputs, batch: Any) -> EdgeLosses:
+        """Per-edge sums and counts of this objective's own rows."""
+
+    def state(self) -> Mapping[str, IntArray]:
+        """What a restart needs beyond settings and step, as named integer arrays."""
+
+    def restore(self, state: Mapping[str, IntArray]) -> None:
+        """Take back what `state` gave."""
+
+
+@runtime_checkable
+class Callback(Protocol):
+    """Watches a run. Any method may do nothing."""
+
+    def on_start(self, run: Any) -> None:
+        """Before the first step; `run` offers directory, plan, step, steps."""
+
+    def on_step(self, run: Any, metrics: Mapping[str, float]) -> None:
+        """After each optimiser step."""
+
+    def on_end(self, run: Any) -> None:
+        """After the last step, and when the run stops early."""
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+    """Judges a loaded model on labelled test samples."""
+
+    def evaluate(self, context: Any) -> Mapping[str, Any]:
+        """Figures by directed edge; see `evaluate.context.EvaluationContext`."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Maps the members of one sample to the recipe's modalities."""
+
+    def modality_of(self, member: str) -> str | None:
+        """The recipe's modality for a member name such as "image.png", or None to leave it out."""
+
+
+class BuildContext(Protocol):
+    """What a factory is given."""
+
+    def build(self, kind: str, settings: Mapping[str, Any]) -> Any:
+        """Build another installed component by its recipe name."""
+
+    note: Callable[[str, str, str], None]
+    """note(key, choice, reason): record an automatic choice; it is printed once and saved."""

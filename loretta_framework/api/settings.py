@@ -1,0 +1,47 @@
+"""Base classes for a component's settings: strict, frozen, torch-free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+from loretta_framework.api.specs import Bounds
+
+
+class Settings(BaseModel):
+    """Strict and frozen: unknown keys refused, no silent conversion, defaults validated."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False
+    )
+
+
+class ModalitySettings(Settings):
+    """Settings of a modality. `bounds()` makes the vocabulary known before anything is built."""
+
+    def bounds(self) -> Bounds:
+        """The id count and segment length; fitting never changes them."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSchedule:
+    """When an objective works, told by its settings so that the Plan needs no torch.
+
+    Attributes:
+        start: fraction of the run's steps before it begins; until then its share goes to the
+            recipe's first `causal` objective.
+        every: it asks for the samples of this many steps at once (rollouts are batched).
+    """
+
+    start: float = 0.0
+    every: int = 1
+
+
+class ObjectiveSettings(Settings):
+    """Settings of an objective."""
+
+    def schedule(self) -> TaskSchedule:
+        """When it starts and how many steps of samples it takes at once."""
+        return TaskSchedule()

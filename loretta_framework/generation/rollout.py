@@ -1,0 +1,87 @@
+"""Batched rollouts: make the pseudo segments that a transitive step conditions on.
+
+Each request walks a path of modalities hop by hop, every hop conditioned on the segment before it
+alone. Requests are grouped by (link, target) so that the rows of a batch have like lengths.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from loretta_framework.api import random
+from loretta_framework.api.protocols import IntArray
+from loretta_framework.generation.decode import generate
+from loretta_framework.model.any_to_any import AnyToAny
+from loretta_framework.sequence.rows import Segment
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutRequest:
+    """One path to walk.
+
+    Attributes:
+        start: real ids of the first modality of the path.
+        path: modalities, the start's first; at least two.
+        key: names the draws: (purpose, sample key, position).
+    """
+
+    start: IntArray
+    path: tuple[str, ...]
+    key: tuple[str, str, int]
+
+
+@dataclass(slots=True)
+class RolloutCounters:
+    """What was generated; for metrics and proofs.
+
+    Attributes:
+        segments: generated segments per "link->target".
+        tokens: generated tokens per "link->target".
+    """
+
+    segments: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    tokens: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+
+def rollout(
+    model: AnyToAny,
+    requests: Sequence[RolloutRequest],
+    seed: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    counters: RolloutCounters | None = None,
+) -> list[IntArray]:
+    """The last segment of each path, as ids local to its modality. No gradient is kept."""
+    current = [request.start for request in requests]
+    for hop in range(max((len(request.path) for request in requests), default=1) - 1):
+        groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for index, request in enumerate(requests):
+            if hop + 1 < len(request.path):
+                groups[request.path[hop], request.path[hop + 1]].append(index)
+        for (link, target), members in groups.items():
+            uniforms = _uniforms(model, [requests[i] for i in members], target, seed, hop)
+            prompts = [[Segment(link, current[i])] for i in members]
+            made = generate(model, prompts, target, uniforms, temperature=temperature, top_k=top_k)
+            for index, ids in zip(members, made, strict=True):
+                current[index] = ids
+            if counters is not None:
+                counters.segments[f"{link}->{target}"] += len(made)
+                counters.tokens[f"{link}->{target}"] += sum(len(ids) for ids in made)
+    return current
+
+
+def _uniforms(
+    model: AnyToAny, requests: Sequence[RolloutRequest], target: str, seed: int, hop: int
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    tokens = model.vocabulary[target].max_tokens
+    return np.stack(
+        [
+            random.generator(seed, f"{request.key[0]}/tokens", hop, *request.key[1:]).random(tokens)
+            for request in requests
+        ]
+    )

@@ -1,0 +1,89 @@
+"""Settings of the built-in objectives. Torch-free."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from loretta_framework.api.settings import ObjectiveSettings, TaskSchedule
+
+Weight = Annotated[float, Field(ge=0.0)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class CausalSettings(ObjectiveSettings):
+    """Next token over the segments of a sample."""
+
+    order: Literal["any", "declared"] = Field(
+        default="any",
+        description="any: every order of what a sample has, drawn per sample (commutative). "
+        "declared: the data set's order only.",
+    )
+    first_segment_weight: Weight = Field(
+        default=1.0, description="Loss weight of the first segment, which nothing conditions."
+    )
+
+
+class CausalMaskedSettings(CausalSettings):
+    """Causal masked modelling (CM3): spans move to the end, behind their sentinels."""
+
+    spans: Annotated[float, Field(gt=0)] = Field(
+        default=1.0, description="Mean of the Poisson number of spans; 0 spans is plain causal."
+    )
+
+
+class TransitiveSettings(ObjectiveSettings):
+    """Pseudo segments from a bridge condition the reconstruction of real ones."""
+
+    start: Fraction = Field(
+        default=0.5, description="Part of the run before which its share is causal."
+    )
+    every: Annotated[int, Field(ge=1)] = Field(
+        default=8,
+        description="Steps whose pseudo segments are generated together; bounds staleness.",
+    )
+    reuse: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="How often each pseudo segment is used within `every` steps."
+    )
+    temperature: Weight = Field(default=1.0, description="Sampling temperature; 0 is greedy.")
+    top_k: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Sample among the k most likely ids only."
+    )
+    order: Literal["pseudo_first", "any"] = Field(
+        default="pseudo_first",
+        description="pseudo_first: the real segment is always the one to predict. any: both orders.",
+    )
+    all_modalities_probability: Fraction = Field(
+        default=0.0, description="Probability to keep the real link segments, in any order."
+    )
+    pseudo_weight: Weight = Field(
+        default=0.0,
+        description="Loss weight of generated tokens; above 0 the model learns from itself.",
+    )
+    first_segment_weight: Weight = Field(
+        default=1.0, description="Loss weight of a real segment that nothing conditions."
+    )
+    single_modality: bool = Field(
+        default=True, description="Use samples of one modality: out along the graph and back."
+    )
+    link_only: bool = Field(
+        default=False, description="Use samples whose every target would itself be generated."
+    )
+    max_hops: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Longest bridge in generations; null: any."
+    )
+    generator: Literal["live", "average"] = Field(
+        default="live", description="Weights that generate: the live ones or their moving average."
+    )
+    average_decay: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.99, description="Decay per step of the moving average."
+    )
+    hold_until_gain: Fraction | None = Field(
+        default=None,
+        description="Hold a link until it saves this part of its target's unconditional nats.",
+    )
+
+    def schedule(self) -> TaskSchedule:
+        """Starts late and takes `every` steps of samples at once."""
+        return TaskSchedule(start=self.start, every=self.every)

@@ -1,0 +1,234 @@
+"""The Plan: everything a run will do, frozen before a GPU or torch is touched.
+
+`recipe.engine` derives it from a recipe and the shard index; `recipe check` prints it, the trainer
+executes it, checkpoints store it and ranks compare its hash.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Any
+
+from loretta_framework.graph import Bridge, ModalityGraph, Pair
+from loretta_framework.sequence.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentPlan:
+    """A component to be built.
+
+    Attributes:
+        kind: name in the registry.
+        version: the component's integer version.
+        distribution: who brings it, as "name version".
+        settings: validated settings, defaults filled in, plain data.
+    """
+
+    kind: str
+    version: int
+    distribution: str
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ModalityPlan:
+    """A modality; its ids are `Plan.vocabulary[name]`."""
+
+    name: str
+    component: ComponentPlan
+    fitted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetPlan:
+    """A data set as found on disk.
+
+    Attributes:
+        name: recipe name.
+        split: "train", "validation" or "test".
+        shards: absolute paths in order.
+        modalities: declared names, in declared order.
+        share: part of the drawn samples within its split, normalised.
+        missing: "keep", "skip" or "error".
+        label: "meta.digit" and the like, or None.
+        samples: number of samples with at least one declared modality.
+        combinations: samples per modality combination, largest first; names in declared order.
+        source: the component that maps members, None for the default.
+    """
+
+    name: str
+    split: str
+    shards: tuple[str, ...]
+    modalities: tuple[str, ...]
+    share: float
+    missing: str
+    label: str | None
+    samples: int
+    combinations: tuple[tuple[tuple[str, ...], int], ...]
+    source: ComponentPlan | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPlan:
+    """An objective's part of the run.
+
+    Attributes:
+        name: name in metrics, unique.
+        component: the objective.
+        share: part of a step's tokens, normalised over tasks.
+        weight: factor on its loss.
+        start_step: first step it works on; before it `fallback` gets its samples.
+        every: it takes the samples of this many steps at once.
+        samples_per_step: samples it is handed for each step it works on.
+        extra_samples: samples more per step before another task's start that falls back to it,
+            as (until_step, samples) pairs.
+        sequence_tokens: upper bound of the expected tokens of one of its sequences.
+    """
+
+    name: str
+    component: ComponentPlan
+    share: float
+    weight: float
+    start_step: int
+    every: int
+    samples_per_step: int
+    extra_samples: tuple[tuple[int, int], ...]
+    sequence_tokens: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """An automatic choice: which key, what was chosen, why."""
+
+    key: str
+    choice: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """See the module's docstring. `reasons` and `versions` do not enter the hash.
+
+    Attributes:
+        name: recipe name.
+        seed: key of every draw.
+        steps: optimiser steps.
+        batch_tokens: bound of tokens in a step.
+        modalities: in recipe order.
+        vocabulary: id blocks.
+        graph: nodes and observed pairs with counts.
+        components: connected components.
+        bridges: missing pairs with their shortest paths.
+        sets: data sets of all splits.
+        tasks: objectives.
+        backbone: the sequence model.
+        recipe_hash: of the resolved recipe.
+        data_hash: of the shard index's contents, all splits.
+        reasons: automatic choices.
+        versions: package name -> version.
+    """
+
+    name: str
+    seed: int
+    steps: int
+    batch_tokens: int
+    modalities: tuple[ModalityPlan, ...]
+    vocabulary: Vocabulary
+    graph: ModalityGraph
+    components: tuple[tuple[str, ...], ...]
+    bridges: tuple[Bridge, ...]
+    sets: tuple[SetPlan, ...]
+    tasks: tuple[TaskPlan, ...]
+    backbone: ComponentPlan
+    recipe_hash: str
+    data_hash: str
+    reasons: tuple[Reason, ...]
+    versions: dict[str, str]
+
+    @property
+    def hash(self) -> str:
+        """sha256 of all that decides what is computed, in hexadecimal."""
+        data = self.to_json()
+        for key in ("reasons", "versions"):
+            del data[key]
+        return sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def missing_pairs(self) -> tuple[Pair, ...]:
+        """Pairs that never occur together but are bridged."""
+        return tuple(bridge.pair for bridge in self.bridges)
+
+    def split(self, name: str) -> tuple[SetPlan, ...]:
+        """The sets of one split."""
+        return tuple(item for item in self.sets if item.split == name)
+
+    def max_row_tokens(self) -> int:
+        """Longest sequence a task may build: every modality once."""
+        return sum(block.segment_length for block in self.vocabulary.blocks)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; `from_json` reads it back to an equal Plan."""
+        data: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        data["vocabulary"] = self.vocabulary.to_json()
+        return data
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Plan:
+        """Read `to_json`'s data.
+
+        Raises:
+            KeyError, TypeError: the data is not a Plan's.
+        """
+        component = _component
+        graph = data["graph"]
+        return cls(
+            **{
+                key: data[key]
+                for key in ("name", "seed", "steps", "batch_tokens", "recipe_hash", "data_hash")
+            },
+            modalities=tuple(
+                ModalityPlan(item["name"], component(item["component"]), item["fitted"])
+                for item in data["modalities"]
+            ),
+            vocabulary=Vocabulary.from_json(data["vocabulary"]),
+            graph=ModalityGraph(
+                tuple(graph["nodes"]),
+                tuple(((pair[0], pair[1]), count) for pair, count in graph["observed"]),
+            ),
+            components=tuple(tuple(part) for part in data["components"]),
+            bridges=tuple(
+                Bridge(
+                    (item["pair"][0], item["pair"][1]), tuple(tuple(path) for path in item["paths"])
+                )
+                for item in data["bridges"]
+            ),
+            sets=tuple(_set(item) for item in data["sets"]),
+            tasks=tuple(_task(item) for item in data["tasks"]),
+            backbone=component(data["backbone"]),
+            reasons=tuple(Reason(**item) for item in data["reasons"]),
+            versions=dict(data["versions"]),
+        )
+
+
+def _component(data: dict[str, Any]) -> ComponentPlan:
+    return ComponentPlan(**data)
+
+
+def _set(data: dict[str, Any]) -> SetPlan:
+    source = data["source"]
+    return SetPlan(
+        **{
+            **data,
+            "shards": tuple(data["shards"]),
+            "modalities": tuple(data["modalities"]),
+            "combinations": tuple((tuple(combo), count) for combo, count in data["combinations"]),
+            "source": _component(source) if source else None,
+        }
+    )
+
+
+def _task(data: dict[str, Any]) -> TaskPlan:
+    extra = tuple((until, samples) for until, samples in data["extra_samples"])
+    return TaskPlan(**{**data, "component": _component(data["component"]), "extra_samples": extra})
