@@ -14,7 +14,7 @@ import numpy as np
 
 from loretta_framework.api.protocols import FloatArray, IntArray
 from loretta_framework.graph import Edge
-from loretta_framework.sequence.vocabulary import Block, Vocabulary
+from loretta_framework.sequence.vocabulary import PAD_ID, Block, Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,10 @@ def place_table(vocabulary: Vocabulary) -> dict[str, int]:
     return table
 
 
+Columns = tuple[IntArray, IntArray, FloatArray, IntArray, IntArray]
+"""ids, places, weights, groups, edges of some positions, all (T,)."""
+
+
 def build_row(
     vocabulary: Vocabulary,
     segments: Sequence[Segment],
@@ -141,56 +145,51 @@ def build_row(
     """
     if not segments and open_target is None:
         raise ValueError("a sequence must have at least one segment")
-    base, group_of = place_table(vocabulary), vocabulary.modalities
-    columns: list[tuple[IntArray, IntArray, FloatArray, IntArray, IntArray]] = []
+    places = place_table(vocabulary)
     edges: list[str] = []
     seen: list[str] = []
+    columns: list[Columns] = []
     for segment in segments:
-        block = vocabulary[segment.modality]
-        ids_T = segment_ids(block, segment.tokens_T)
-        edge = str(Edge(frozenset(seen), segment.modality))
-        if edge not in edges:
-            edges.append(edge)
-        columns.append(
-            _columns(
-                ids_T,
-                base[block.modality],
-                segment.weight,
-                group_of.index(block.modality),
-                edges.index(edge),
-            )
-        )
+        edge = -1
+        if segment.weight > 0:
+            name = str(Edge(frozenset(seen), segment.modality))
+            edges += [] if name in edges else [name]
+            edge = edges.index(name)
+        columns.append(_columns(vocabulary, places, segment, edge))
         seen.append(segment.modality)
     if open_target is not None:
-        block = vocabulary[open_target]
-        ids_T = np.array([block.class_id], dtype=np.int64)
-        columns.append(_columns(ids_T, base[open_target], 0.0, group_of.index(open_target), 0))
-    ids_T, places_T, weights_T, groups_T, edges_T = (
+        columns.append(_open_segment(vocabulary, places, open_target))
+    ids, place, weights, groups, edge_index = (
         np.concatenate(column) for column in zip(*columns, strict=True)
     )
-    if open_target is not None:  # one more (ignored) target, so that every id stays an input
-        ids_T, places_T = np.append(ids_T, 0), np.append(places_T, 0)
-        weights_T, groups_T = np.append(weights_T, np.float32(0)), np.append(groups_T, groups_T[-1])
-        edges_T = np.append(edges_T, -1)
     return TokenRow(
-        sample,
-        ids_T[:-1],
-        places_T[:-1],
-        ids_T[1:],
-        weights_T[1:],
-        groups_T[1:],
-        edges_T[1:],
-        tuple(edges),
-        objective,
+        sample=sample,
+        ids_T=ids[:-1],
+        places_T=place[:-1],
+        targets_T=ids[1:],
+        weights_T=weights[1:],
+        groups_T=groups[1:],
+        edges_T=edge_index[1:],
+        edges=tuple(edges),
+        objective=objective,
     )
 
 
 def _columns(
-    ids_T: IntArray, base: int, weight: float, group: int, edge: int
-) -> tuple[IntArray, IntArray, FloatArray, IntArray, IntArray]:
+    vocabulary: Vocabulary, places: dict[str, int], segment: Segment, edge: int
+) -> Columns:
+    ids_T = segment_ids(vocabulary[segment.modality], segment.tokens_T)
     count = len(ids_T)
-    weights_T = np.full(count, weight, dtype=np.float32)
+    weights_T = np.full(count, segment.weight, dtype=np.float32)
     weights_T[0] = 0.0  # the class id is a prompt, not a prediction
     edges_T = np.where(weights_T > 0, edge, -1).astype(np.int64)
-    groups_T = np.full(count, group, dtype=np.int64)
-    return ids_T, base + np.arange(count, dtype=np.int64), weights_T, groups_T, edges_T
+    groups_T = np.full(count, vocabulary.modalities.index(segment.modality), dtype=np.int64)
+    return ids_T, places[segment.modality] + np.arange(count), weights_T, groups_T, edges_T
+
+
+def _open_segment(vocabulary: Vocabulary, places: dict[str, int], modality: str) -> Columns:
+    """The class id of `modality`, and one ignored target so that every id stays an input."""
+    ids_T = np.array([vocabulary[modality].class_id, PAD_ID], dtype=np.int64)
+    places_T = np.array([places[modality], 0], dtype=np.int64)
+    groups_T = np.full(2, vocabulary.modalities.index(modality), dtype=np.int64)
+    return ids_T, places_T, np.zeros(2, np.float32), groups_T, np.full(2, -1, np.int64)

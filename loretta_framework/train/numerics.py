@@ -1,0 +1,110 @@
+"""Choices that follow from the hardware: device, dtype, threads, layout; each with its reason.
+
+They depend on flags and widths, never on a timing, so that a resumed run repeats them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from loretta_framework.recipe.schema import Recipe
+from loretta_framework.sequence.batch import LayoutForm
+
+Note = Callable[[str, str, str], None]
+
+BF16_MIN_WIDTH = 256
+"""Below it the casts cost more than the faster products save."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numerics:
+    """How the run computes.
+
+    Attributes:
+        device: where the model lives.
+        bf16: autocast forward and rollouts to bfloat16; weights stay float32.
+        threads: CPU threads of torch.
+        workers: loader processes.
+        form: layout of training batches.
+    """
+
+    device: torch.device
+    bf16: bool
+    threads: int
+    workers: int
+    form: LayoutForm
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context to compute in."""
+        if self.bf16:
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+
+def choose_numerics(recipe: Recipe, width: int, note: Note) -> Numerics:
+    """Settle what the recipe leaves to "auto" and note why."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    note(
+        "device",
+        str(device),
+        "a CUDA device is present" if device.type == "cuda" else "no CUDA device",
+    )
+    workers = _workers(recipe, note)
+    return Numerics(
+        device,
+        _bf16(recipe, device, width, note),
+        _threads(recipe, workers, note),
+        workers,
+        _form(recipe, note),
+    )
+
+
+def _bf16(recipe: Recipe, device: torch.device, width: int, note: Note) -> bool:
+    if recipe.train.precision != "auto":
+        return recipe.train.precision == "bf16"
+    if device.type == "cuda":
+        fast, why = torch.cuda.is_bf16_supported(), "the device multiplies bfloat16"
+    else:
+        fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+        why = "the CPU multiplies bfloat16"
+    if not fast:
+        note("train.precision", "fp32", "the hardware has no bfloat16 products")
+    elif width < BF16_MIN_WIDTH:
+        note("train.precision", "fp32", f"width {width} < {BF16_MIN_WIDTH}: casts would cost more")
+    else:
+        note("train.precision", "bf16", f"{why} and width {width} >= {BF16_MIN_WIDTH}")
+    return fast and width >= BF16_MIN_WIDTH
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _workers(recipe: Recipe, note: Note) -> int:
+    if recipe.data.workers != "auto":
+        return recipe.data.workers
+    count = 1 if cores() > 1 else 0
+    note("data.workers", str(count), f"{cores()} cores: one loads while the others compute")
+    return count
+
+
+def _threads(recipe: Recipe, workers: int, note: Note) -> int:
+    if recipe.train.threads != "auto":
+        return recipe.train.threads
+    # Threads that spin at a barrier beside a busy loader make a step 10 to 20 times slower.
+    count = max(1, cores() - workers)
+    note("train.threads", str(count), f"{cores()} cores less {workers} loader processes")
+    return count
+
+
+def _form(recipe: Recipe, note: Note) -> LayoutForm:
+    if recipe.train.layout != "auto":
+        return recipe.train.layout
+    note("train.layout", "packed", "rows hold no padding; documents never see each other")
+    return "packed"

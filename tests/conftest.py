@@ -1,0 +1,7 @@
+"""Shared fixtures: one thread per process, and a small model over three modalities."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")

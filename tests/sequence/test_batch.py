@@ -1,0 +1,113 @@
+"""Padded and packed batches hold the same rows; packing is a pure function of the lengths."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loretta_framework.api.layout import PADDING
+from loretta_framework.api.masks import document_mask
+from loretta_framework.api.specs import Bounds
+from loretta_framework.sequence.batch import collate, first_fit_decreasing
+from loretta_framework.sequence.rows import Segment, TokenRow, build_row
+from loretta_framework.sequence.vocabulary import Vocabulary
+
+VOCABULARY = Vocabulary.build({"a": Bounds(9, 1, 12), "b": Bounds(4, 3, 3)})
+
+
+def rows_of(lengths: list[int]) -> list[TokenRow]:
+    return [
+        build_row(
+            VOCABULARY,
+            [
+                Segment("a", np.arange(length) % 9, 0.5),
+                Segment("b", np.array([length % 4, 1, 2])),
+            ],
+            sample=str(i),
+            objective="even" if i % 2 == 0 else "odd",
+        )
+        for i, length in enumerate(lengths)
+    ]
+
+
+lengths = st.lists(st.integers(1, 12), min_size=1, max_size=12)
+
+
+@given(lengths, st.integers(20, 60))
+def test_bins_hold_everything_once_within_capacity(sizes: list[int], capacity: int) -> None:
+    bins = first_fit_decreasing(sizes, capacity)
+    assert sorted(i for members in bins for i in members) == list(range(len(sizes)))
+    assert all(sum(sizes[i] for i in members) <= capacity for members in bins)
+    # first fit leaves at most one bin half empty
+    assert sum(sum(sizes[i] for i in members) * 2 <= capacity for members in bins) <= 1
+
+
+@given(lengths)
+def test_packed_holds_the_rows_of_padded(sizes: list[int]) -> None:
+    rows = rows_of(sizes)
+    for form in ("padded", "packed"):
+        batch = collate(rows, form)  # type: ignore[arg-type]
+        found = []
+        documents = batch.layout.documents_BT
+        for document in range(int(documents.max()) + 1):
+            where = documents == document
+            ids, targets = batch.ids_BT[where].tolist(), batch.targets_BT[where].tolist()
+            assert batch.layout.positions_BT[where].tolist() == list(range(len(ids)))
+            edges = [batch.edges[e] if e >= 0 else None for e in batch.edges_BT[where].tolist()]
+            found.append((ids, targets, edges))
+        wanted = [
+            (
+                row.ids_T.tolist(),
+                row.targets_T.tolist(),
+                [(row.objective, row.edges[e]) if e >= 0 else None for e in row.edges_T],
+            )
+            for row in rows
+        ]
+        assert sorted(found, key=str) == sorted(wanted, key=str)
+        assert batch.tokens == sum(len(row) for row in rows)
+        assert float(batch.weights_BT[documents == PADDING].sum()) == 0.0
+
+
+@given(lengths)
+def test_edge_sums_are_those_of_a_plain_loop(sizes: list[int]) -> None:
+    rows = rows_of(sizes)
+    batch = collate(rows, "packed")
+    nll_BT = torch.arange(batch.ids_BT.numel(), dtype=torch.float32).view_as(batch.ids_BT) / 7
+    expected: dict[tuple[str, str], list[float]] = {}
+    for edge, nll, weight in zip(
+        batch.edges_BT.flatten().tolist(),
+        nll_BT.flatten().tolist(),
+        batch.weights_BT.flatten().tolist(),
+        strict=True,
+    ):
+        if edge >= 0:
+            sums = expected.setdefault(batch.edges[edge], [0.0, 0.0])
+            sums[0] += nll * weight
+            sums[1] += weight
+    for task in ("even", "odd"):
+        for name, (nats, weight_sum) in batch.edge_losses(nll_BT, task).items():
+            wanted = expected[task, name]
+            assert float(nats) == pytest.approx(wanted[0], rel=1e-5)
+            assert float(weight_sum) == pytest.approx(wanted[1], rel=1e-6)
+
+
+@given(lengths)
+def test_the_mask_shows_earlier_tokens_of_the_same_document_only(sizes: list[int]) -> None:
+    layout = collate(rows_of(sizes), "packed").layout
+    mask = document_mask(layout)[:, 0]
+    rows, tokens = layout.documents_BT.shape
+    for b in range(rows):
+        for t in range(tokens):
+            for s in range(tokens):
+                same = layout.documents_BT[b, t] == layout.documents_BT[b, s] != PADDING
+                assert bool(mask[b, t, s]) == bool((same and s <= t) or s == t)
+
+
+def test_no_rows_and_too_long_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one row"):
+        collate([])
+    with pytest.raises(ValueError, match="a row of 14 tokens does not fit a line of 5"):
+        collate(rows_of([9]), "packed", 5)
