@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 EXIT_OK = 0
 EXIT_FAILURE = 1
@@ -35,6 +36,18 @@ class LorettaError(Exception):
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
         return f"{text}\n  -> {self.fix}" if self.fix else text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default the class would be called with `args`, which are not its parameters: an error
+        # of a worker process could then not be read, and the pool would wait for it for ever.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[LorettaError], args: tuple[str, ...], state: dict[str, Any]) -> Any:
+    """An error as another process pickled it."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class UserError(LorettaError):

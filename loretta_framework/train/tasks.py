@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from loretta_framework.api.protocols import IntArray, Objective
+from loretta_framework.api.specs import ObjectiveSpec
 from loretta_framework.generation.rollout import RolloutCounters, RolloutRequest, rollout
 from loretta_framework.model.any_to_any import AnyToAny
 from loretta_framework.objectives.context import ObjectiveContext
 from loretta_framework.recipe.plan import Plan, TaskPlan
-from loretta_framework.registry import Builder, Registry
+from loretta_framework.registry import Builder
 from loretta_framework.sequence.rows import TokenizedSample, TokenRow
 from loretta_framework.train.average import MovingAverage
 from loretta_framework.train.numerics import Numerics
@@ -56,22 +57,20 @@ class Task:
         return min(self.plan.every - since, steps - step)
 
 
-@dataclass(frozen=True, slots=True)
-class _BuildContext:
+class _TaskBuilder(Builder):
     """What an objective's factory is given: a builder that also knows the task's name."""
 
-    task: str
-    build: Callable[[str, Mapping[str, Any]], Any]
-    note: Callable[[str, str, str], None]
+    def __init__(self, builder: Builder, task: str) -> None:
+        super().__init__(builder.registry, builder.note)
+        self.task = task
 
 
 class Rollouts:
     """Generates for objectives with the model's live or average weights, and counts."""
 
-    def __init__(
-        self, model: AnyToAny, seed: int, numerics: Numerics, average: MovingAverage | None
-    ) -> None:
-        self.model, self.seed, self.numerics, self.average = model, seed, numerics, average
+    def __init__(self, model: AnyToAny, seed: int, numerics: Numerics) -> None:
+        self.model, self.seed, self.numerics = model, seed, numerics
+        self.average: MovingAverage | None = None
         self.counters = RolloutCounters()
 
     def __call__(
@@ -102,7 +101,7 @@ class Rollouts:
 
 
 def build_tasks(
-    plan: Plan, registry: Registry, builder: Builder, rollouts: Rollouts, quality: EdgeQuality
+    plan: Plan, builder: Builder, rollouts: Rollouts, quality: EdgeQuality
 ) -> list[Task]:
     """Every objective of the Plan, built."""
     tasks = []
@@ -110,9 +109,10 @@ def build_tasks(
         context = ObjectiveContext(
             plan.vocabulary, plan.bridges, plan.seed, task.name, rollouts, quality.gain
         )
-        spec = registry.spec("objective", task.component.kind)
-        settings = spec.settings_class()(**task.component.settings)
-        objective = spec.build(settings, _BuildContext(task.name, builder.build, builder.note))
+        kind, settings = task.component.kind, task.component.settings
+        objective = _TaskBuilder(builder, task.name).build_spec("objective", kind, settings)
+        spec = builder.registry.spec("objective", kind)
+        assert isinstance(spec, ObjectiveSpec)
         tasks.append(Task(task, objective, context, spec.capabilities.rollouts))
     return tasks
 

@@ -1,0 +1,69 @@
+# make setup | lint | test | soak | demo | ablation-fast
+# Needs Python 3.11 or newer with venv. Everything is installed into .venv; nothing else changes.
+
+PYTHON ?= python3
+WORKERS ?= 2
+
+BIN := .venv/bin
+LORETTA := $(BIN)/loretta
+STAMP := .venv/.setup
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+SOURCES := loretta_framework $(filter-out %.egg-info,$(wildcard plugins/*/src/loretta_plugin_*))
+TESTS := tests $(wildcard plugins/*/tests)
+ARMS := svl-digits svl-digits-causal svl-digits-commutative svl-digits-oracle svl-digits-broken-link
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lint test soak demo ablation-fast
+
+help:
+	@echo "make setup          install everything into .venv (instant when nothing changed)"
+	@echo "make lint           style, types and import rules"
+	@echo "make test           setup, lint, and all tests but the long ones"
+	@echo "make soak           the long tests"
+	@echo "make demo           train and judge the digits model on this machine"
+	@echo "make ablation-fast  the demo's model against its control arms"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit("Python must be 3.11 or newer, but is " + sys.version.split()[0] + "; try: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt \
+	    -e '.[dev,tracking,svl-digits]' $(PLUGINS:%=-e ./%)
+	$(LORETTA) plugins doctor
+	@touch $@
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports --no-cache
+
+test: setup lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not soak" -rfEsxX --no-fold-skipped $(TESTS)
+
+soak: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak -rfEsxX --no-fold-skipped $(TESTS)
+
+data/svl-digits/README.md: | setup
+	$(LORETTA) data prepare svl-digits --out data/svl-digits
+
+demo: setup data/svl-digits/README.md
+	$(LORETTA) train recipes/svl-digits.yaml --run-dir runs/svl-digits $(call resume,svl-digits)
+	$(LORETTA) evaluate runs/svl-digits
+	@echo
+	@echo "figures            runs/svl-digits/evaluation.json (the table above)"
+	@echo "pictures and sound runs/svl-digits/gallery/"
+	@echo "next               $(LORETTA) generate runs/svl-digits --from text=seven --to image --out out/"
+
+ablation-fast: setup data/svl-digits/README.md $(ARMS:%=arm-%)
+	$(LORETTA) evaluate runs/svl-digits \
+	    --baseline runs/svl-digits-commutative --oracle runs/svl-digits-oracle
+
+.PHONY: $(ARMS:%=arm-%)
+$(ARMS:%=arm-%): arm-%: setup data/svl-digits/README.md
+	$(LORETTA) train recipes/$*.yaml --run-dir runs/$* $(call resume,$*)
+	$(LORETTA) evaluate runs/$*
+
+# A run that exists goes on; a finished one stays as it is.
+resume = $(if $(wildcard runs/$(1)/plan.json),--resume)

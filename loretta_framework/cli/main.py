@@ -1,0 +1,150 @@
+"""The `loretta` command. Verbs are imported when they are called, so that help is instant."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+import click
+
+from loretta_framework.api.errors import (
+    EXIT_FAILURE,
+    EXIT_OK,
+    EXIT_USER,
+    LorettaError,
+    StoppedOnRequest,
+    nearest,
+)
+
+EXIT_INTERRUPTED = 130
+
+VERBS: dict[str, tuple[str, str]] = {
+    "plugins": ("plugins:plugins", "Show what is installed, and find out what is broken."),
+    "recipe": ("recipe:recipe", "List, check, show and explain recipes."),
+    "data": ("data:data", "Prepare, index, check and preview data sets."),
+    "fit": ("fit:fit", "Fit the tokenizers that learn from data."),
+    "train": ("train:train", "Train the model a recipe describes."),
+    "evaluate": ("evaluate:evaluate", "Judge a trained model on the test sets of its recipe."),
+    "generate": ("generate:generate", "Generate one modality from others."),
+    "score": ("score:score", "Tell how likely one modality is, given others."),
+}
+"""Verb -> ("module:command" in this package, summary). The summary stands here so that `--help`
+imports no verb."""
+
+
+@dataclass
+class Options:
+    """What the options before the verb decided."""
+
+    debug: bool = False
+
+
+class VerbGroup(click.Group):
+    """A group that imports a verb's module when the verb is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs in the order of the table."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a verb, None when there is none of that name."""
+        if cmd_name not in VERBS:
+            return None
+        module, _, attribute = VERBS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb, or name the nearest one."""
+        if args[0] not in VERBS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            ctx.fail(f"unknown verb '{args[0]}'{nearest(args[0], list(VERBS))}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of verbs without importing them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, summary) for verb, (_, summary) in VERBS.items()])
+
+
+def _print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"loretta {metadata.version('loretta-framework')}")
+        ctx.exit()
+
+
+@click.command(cls=VerbGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, envvar="LORETTA_DEBUG", help="Show tracebacks of errors.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """Train one model from any modality to any other, out of partially paired data."""
+    ctx.ensure_object(Options).debug = debug
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0 done, 2 the user's mistake, 1 a failure,
+    75 stopped on request with state saved, 130 interrupted.
+
+    Errors that are not ours keep their traceback: they are bugs.
+    """
+    options = Options()
+    try:
+        result = cli.main(
+            None if arguments is None else list(arguments),
+            prog_name="loretta",
+            standalone_mode=False,
+            obj=options,
+        )
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USER
+    except LorettaError as error:
+        if options.debug:
+            raise
+        _say(str(error) if isinstance(error, StoppedOnRequest) else f"error: {error}")
+        return error.exit_code
+    except click.Abort as abort:
+        # click turns an EOFError into this too; from a truncated file that is a bug to be shown.
+        if isinstance(abort.__cause__, EOFError):
+            raise abort.__cause__ from None
+        return EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _close_output()
+        return EXIT_FAILURE
+    return result if isinstance(result, int) else EXIT_OK
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _close_output() -> None:
+    """The reader is gone. What is still buffered would raise again when the interpreter ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+
+
+def _run() -> Any:
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    _run()

@@ -1,0 +1,163 @@
+"""Files to values to tokens, through the modality objects. What cannot be decoded is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from loretta_framework.api.errors import LorettaError
+from loretta_framework.api.protocols import Augmenting, IntArray, Modality, Tokenizer
+from loretta_framework.api.random import generator
+from loretta_framework.data.sample import RawSample, SetReader
+from loretta_framework.sequence.rows import TokenizedSample
+from loretta_framework.sequence.vocabulary import Block, Vocabulary
+from loretta_framework.shards.reading import DamagedSampleError
+
+T = TypeVar("T")
+
+BUGS = (ImportError, NameError, AttributeError, TypeError, NotImplementedError, MemoryError)
+"""Never a fault of the data: a plugin that raises one is broken, and skipping rows would hide it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A sample that cannot be used: where it lies and why."""
+
+    shard: str
+    key: str
+    modality: str
+    cause: str
+
+    def __str__(self) -> str:
+        part = f", {self.modality}" if self.modality else ""
+        return f"{self.shard}, key '{self.key}'{part}: {self.cause}"
+
+
+class DecodeFailure(Exception):
+    """A sample cannot be decoded. Internal: callers count it, or raise a `ShardError` of it."""
+
+    def __init__(self, row: BadRow) -> None:
+        super().__init__(row)
+        self.row = row
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Decodes rows of data sets.
+
+    Attributes:
+        modalities: recipe name -> tokenizer, fitted.
+        vocabulary: bounds that tokens must keep; None checks nothing (before fitting).
+        augment_seed: the run's seed in training; None, as in evaluation, never augments.
+    """
+
+    modalities: Mapping[str, Modality]
+    vocabulary: Vocabulary | None = None
+    augment_seed: int | None = None
+
+    def raw(self, reader: SetReader, row: int, only: str | None = None) -> RawSample:
+        """The files of a row.
+
+        Raises:
+            DecodeFailure: its bytes, order or label are damaged.
+            ShardError: the shard cannot be read at all.
+        """
+        try:
+            return reader.read(row, only)
+        except DamagedSampleError as error:
+            shard, key = reader.place(row)
+            raise DecodeFailure(BadRow(shard, key, error.member, error.what)) from error
+
+    def values(self, reader: SetReader, row: int, raw: RawSample) -> list[tuple[str, Any]]:
+        """(modality, value) of each part, before augmentation.
+
+        Raises:
+            DecodeFailure: a file cannot be decoded.
+        """
+        return [
+            (name, _attempt(reader, row, name, self.modalities[name].read, data, extension))
+            for name, data, extension in raw.parts
+        ]
+
+    def sample(self, reader: SetReader, row: int, position: int = 0) -> TokenizedSample:
+        """The row's tokens, augmented when this decoder trains.
+
+        Raises:
+            DecodeFailure: a part cannot be decoded or encoded.
+        """
+        raw = self.raw(reader, row)
+        return self.encode(reader, row, raw, self.values(reader, row, raw), position)
+
+    def encode(
+        self,
+        reader: SetReader,
+        row: int,
+        raw: RawSample,
+        values: list[tuple[str, Any]],
+        position: int = 0,
+    ) -> TokenizedSample:
+        """Values to tokens.
+
+        Raises:
+            DecodeFailure: a value cannot be encoded, or gives no tokens, too many, or wrong ids.
+        """
+        parts, seen = [], dict[str, int]()
+        for name, value in values:
+            instance = seen[name] = seen.get(name, -1) + 1
+            varied = _attempt(
+                reader, row, name, self._augment, name, value, raw.key, position, instance
+            )
+            parts.append((name, _attempt(reader, row, name, self._ids, name, varied)))
+        return TokenizedSample(raw.key, tuple(parts), position, raw.ordered, raw.label)
+
+    def _augment(self, name: str, value: Any, key: str, position: int, instance: int) -> Any:
+        modality = self.modalities[name]
+        if self.augment_seed is None or not isinstance(modality, Augmenting):
+            return value
+        number = (instance,) if instance else ()
+        draw = generator(self.augment_seed, f"augment/{name}", key, position, *number)
+        return modality.augment(value, draw)
+
+    def _ids(self, name: str, value: Any) -> IntArray:
+        modality = self.modalities[name]
+        if not isinstance(modality, Tokenizer):
+            raise TypeError(f"modality '{name}' has no `encode`")
+        ids_T = np.asarray(modality.encode(value))
+        if not len(ids_T):
+            raise ValueError("it decodes to nothing: there are no tokens")
+        if ids_T.ndim != 1 or not np.issubdtype(ids_T.dtype, np.integer):
+            raise TypeError(
+                f"`encode` of '{name}' must give integers of shape (T,), "
+                f"but gives {ids_T.dtype} of shape {ids_T.shape}"
+            )
+        if self.vocabulary is not None:
+            _require_bounds(self.vocabulary[name], ids_T.astype(np.int64))
+        return ids_T.astype(np.int64)
+
+
+def _attempt(
+    reader: SetReader, row: int, modality: str, work: Callable[..., T], *arguments: Any
+) -> T:
+    try:
+        return work(*arguments)
+    except (*BUGS, LorettaError):
+        raise
+    except Exception as error:
+        shard, key = reader.place(row)
+        cause = f"{type(error).__name__}: {error}"
+        raise DecodeFailure(BadRow(shard, key, modality, cause)) from error
+
+
+def _require_bounds(block: Block, ids_T: IntArray) -> None:
+    if not block.min_tokens <= len(ids_T) <= block.max_tokens:
+        raise ValueError(
+            f"it must have {block.min_tokens} to {block.max_tokens} tokens, but has {len(ids_T)}"
+        )
+    if ids_T.min() < 0 or ids_T.max() >= block.vocab_size:
+        raise ValueError(
+            f"its tokens must lie in 0..{block.vocab_size - 1}, "
+            f"but lie in {ids_T.min()}..{ids_T.max()}"
+        )

@@ -1,0 +1,180 @@
+"""Fits the tokenizers that learn, on real training values only, and keeps what they learned.
+
+<directory>/<modality>/...           the tokenizer's own files
+<directory>/<modality>/fitted.json   figures, and the sha256 of each file
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, cast
+
+from loretta_framework.api.errors import CheckpointError, ShardError
+from loretta_framework.api.protocols import FittedTokenizer, Modality, Source
+from loretta_framework.api.random import generator
+from loretta_framework.data.decode import DecodeFailure, Decoder
+from loretta_framework.data.quarantine import Quarantine
+from loretta_framework.data.sample import SetReader, open_sets
+from loretta_framework.recipe.plan import Plan
+
+RECORD = "fitted.json"
+
+MAX_VALUES = 20_000
+"""Values a fit sees at most; drawn at random when there are more."""
+
+
+class TrainingValues:
+    """Every training value of one modality, once per iteration, decoded as it goes.
+
+    A tokenizer may iterate more than once. Values that cannot be decoded are left out; there is a
+    `ShardError` when they are too many, or when none is left.
+    """
+
+    def __init__(
+        self,
+        readers: Sequence[SetReader],
+        decoder: Decoder,
+        modality: str,
+        seed: int,
+        max_bad_fraction: float,
+    ) -> None:
+        self.decoder, self.modality = decoder, modality
+        self.max_bad_fraction = max_bad_fraction
+        rows = [
+            (reader, row)
+            for reader in readers
+            if modality in reader.plan.modalities
+            for row in range(len(reader))
+            if modality in reader.modalities(row)
+        ]
+        order = generator(seed, "fit/order", modality).permutation(len(rows))[:MAX_VALUES]
+        self._rows = [rows[int(index)] for index in order]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Any]:
+        bad = Quarantine(None, len(self), self.max_bad_fraction)
+        given = 0
+        for reader, row in self._rows:
+            try:
+                raw = self.decoder.raw(reader, row, only=self.modality)
+                values = [value for _, value in self.decoder.values(reader, row, raw)]
+            except DecodeFailure as failure:
+                bad.add([failure.row])
+                continue
+            given += len(values)
+            yield from values
+        if not given:
+            raise ShardError(
+                f"there is no training value of '{self.modality}' to fit its tokenizer on",
+                where="data.train",
+                fix="add a training set that has it, or take the modality out of the recipe",
+            )
+
+
+def fit_tokenizers(
+    plan: Plan,
+    modalities: Mapping[str, object],
+    directory: Path,
+    seed: int,
+    max_bad_fraction: float = 0.001,
+    sources: Mapping[str, Source] | None = None,
+) -> dict[str, dict[str, float]]:
+    """Fit and save every modality that the plan says is fitted; the objects are fitted in place.
+
+    Returns:
+        modality -> the figures its fit gave.
+
+    Raises:
+        ShardError: there is nothing to fit on, or too much of it cannot be decoded.
+    """
+    names = [modality.name for modality in plan.modalities if modality.fitted]
+    readers = open_sets(plan.split("train"), sources) if names else []
+    decoder = Decoder(cast("Mapping[str, Modality]", modalities))
+    figures = {}
+    for name in names:
+        tokenizer = _fitted(modalities, name)
+        values = TrainingValues(readers, decoder, name, seed, max_bad_fraction)
+        figures[name] = {key: float(v) for key, v in tokenizer.fit(values, seed).items()}
+        _save(tokenizer, figures[name], directory / name)
+    return figures
+
+
+def load_tokenizers(plan: Plan, modalities: Mapping[str, object], directory: Path) -> None:
+    """Load what `fit_tokenizers` saved into the objects, after checking every file.
+
+    Raises:
+        CheckpointError: a file is missing, was added or was changed, or a tokenizer refuses it.
+    """
+    for modality in plan.modalities:
+        if not modality.fitted:
+            continue
+        folder = directory / modality.name
+        _verify(folder)
+        try:
+            _fitted(modalities, modality.name).load(folder)
+        except ValueError as error:
+            raise CheckpointError(
+                f"the tokenizer of '{modality.name}' refuses what was saved: {error}",
+                where=str(folder),
+                fix="fit it again: loretta fit <recipe>",
+            ) from error
+
+
+def _fitted(modalities: Mapping[str, object], name: str) -> FittedTokenizer:
+    tokenizer = modalities[name]
+    if not isinstance(tokenizer, FittedTokenizer):
+        raise TypeError(f"modality '{name}' says that it is fitted, but has no fit, save and load")
+    return tokenizer
+
+
+def _save(tokenizer: FittedTokenizer, figures: Mapping[str, float], folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        tokenizer.save(aside)
+        record = {"figures": dict(figures), "files": _hashes(aside)}
+        (aside / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        aside.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(aside, folder)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def _verify(folder: Path) -> None:
+    try:
+        expected = json.loads((folder / RECORD).read_bytes())["files"]
+        found = _hashes(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"the record of the fitted tokenizer cannot be read: {error}",
+            where=str(folder / RECORD),
+            fix="fit it again: loretta fit <recipe>",
+        ) from error
+    for name in sorted({*expected, *found}):
+        if expected.get(name) != found.get(name):
+            fault = "was changed" if name in expected and name in found else "is missing"
+            fault = "was added" if name not in expected else fault
+            raise CheckpointError(
+                f"the file {fault} after the tokenizer was fitted",
+                where=str(folder / name),
+                fix="restore it, or fit again: loretta fit <recipe>",
+            )
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / RECORD
+    }

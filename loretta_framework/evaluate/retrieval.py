@@ -1,0 +1,80 @@
+"""Retrieval by likelihood among class-balanced test samples.
+
+S sources, G targets; both are the same samples seen from their two modalities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loretta_framework.data.values import ValueSample
+from loretta_framework.evaluate.context import EvaluationContext, Findings, edge_name
+from loretta_framework.evaluate.intervals import proportion
+from loretta_framework.evaluate.selection import balanced, directed_pairs, having, why_unusable
+from loretta_framework.evaluate.settings import RetrievalSettings
+from loretta_framework.generation.score import score_rows
+from loretta_framework.model.any_to_any import AnyToAny
+from loretta_framework.sequence.rows import Segment, build_row
+
+
+class Retrieval:
+    """Class precision@1, where the score of a pair is log p(target | source).
+
+    `retrieval_at_1` ranks sources: for each target, is the source under which it is most likely of
+    its class? `target_ranking_at_1` ranks targets; it is dominated by p(target), the same for all
+    sources, and stands here only to be compared.
+    """
+
+    def __init__(self, settings: RetrievalSettings, context: Any = None) -> None:
+        self.settings = settings
+
+    def evaluate(self, context: EvaluationContext) -> Findings:
+        """Figures by directed edge; the ranked-for samples are the bootstrap's units."""
+        pairs = directed_pairs(context.plan, context.samples, self.settings.edges)
+        return {"edges": {edge_name(*pair): self._edge(context, *pair) for pair in pairs}}
+
+    def _edge(self, context: EvaluationContext, source: str, target: str) -> dict[str, Any]:
+        reason = why_unusable(context.samples, source, target)
+        if reason is not None:
+            return _impossible(reason)
+        usable = having(context.samples, source, target, labelled=True)
+        chosen = balanced(usable, self.settings.candidates, context.seed)
+        classes = np.array([sample.label for sample in chosen])
+        scores_SG = likelihood_matrix(context.model.model, chosen, source, target)
+        name, count = edge_name(source, target), self.settings.resamples
+        by_source = classes[scores_SG.argmax(axis=0)] == classes
+        by_target = classes[scores_SG.argmax(axis=1)] == classes
+        return {
+            "retrieval_at_1": proportion(by_source, context.draw("retrieval", name), count),
+            "target_ranking_at_1": proportion(by_target, context.draw("ranking", name), count),
+        }
+
+
+def likelihood_matrix(
+    model: AnyToAny, samples: Sequence[ValueSample], source: str, target: str
+) -> NDArray[np.float64]:
+    """float64 (S, G), log p(target of sample g | source of sample s) in nats."""
+    rows = [
+        build_row(
+            model.vocabulary,
+            [
+                Segment(source, given.tokens.tokens(source), 0.0),
+                Segment(target, wanted.tokens.tokens(target)),
+            ],
+        )
+        for given in samples
+        for wanted in samples
+    ]
+    nats = np.array([score.nats for score in score_rows(model, rows)])
+    return -nats.reshape(len(samples), len(samples))
+
+
+def _impossible(reason: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for metric in ("retrieval_at_1", "target_ranking_at_1"):
+        found |= {metric: None, f"{metric}_reason": reason}
+    return found

@@ -1,0 +1,208 @@
+"""The registry: which components there are, and the truth about those that cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from loretta_framework.api.errors import PluginError, nearest
+from loretta_framework.api.specs import ComponentSpec
+from loretta_framework.registry import verdicts
+from loretta_framework.registry.loading import Components, Group, load
+from loretta_framework.registry.records import (
+    BUILTIN,
+    CORE,
+    InstalledPlugin,
+    PluginRecord,
+    installed,
+)
+
+BUNDLED = (
+    "text",
+    "image",
+    "audio",
+    "omics",
+    "signals",
+    "video",
+    "mamba",
+    "hyena",
+    "llm",
+    "diffusion",
+)
+"""Plugins of this project, so that an error can name the install command of an absent one."""
+
+
+class Registry:
+    """Installed components by name. Holds specs and records only, so it can be pickled.
+
+    A plugin that was not needed at discovery stays unimported until one of its components is asked
+    for by name: that is how a plugin reuses another's component that the recipe does not name.
+    """
+
+    def __init__(self) -> None:
+        self._plugins: dict[str, list[PluginRecord]] = {}
+        self._pending: dict[str, InstalledPlugin] = {}
+        self._components: Components = {}
+        self._owners: dict[str, list[PluginRecord]] = {}
+
+    @classmethod
+    def discover(cls, needed: Collection[str] | None = None) -> Registry:
+        """Load the built-in plugin and the installed ones.
+
+        Args:
+            needed: entry-point names to load; None loads all. Others are listed as "unchecked".
+
+        A plugin that cannot be used is a record; the error comes when a component of it is asked
+        for.
+        """
+        registry = cls()
+        for plugin in installed():
+            record = plugin.record
+            if record.status == "unchecked":
+                registry._pending[record.name] = plugin
+            registry._plugins.setdefault(record.name, []).append(record)
+        for name in list(registry._pending):
+            if needed is None or name == BUILTIN or name in needed:
+                registry._load(name)
+        return registry
+
+    @property
+    def records(self) -> tuple[PluginRecord, ...]:
+        """Every installed plugin, the built-in first, then by name."""
+        return tuple(record for group in self._plugins.values() for record in group)
+
+    def names(self, group: Group) -> tuple[str, ...]:
+        """Component names of a group, of the plugins loaded so far, sorted."""
+        return tuple(sorted(n for n, (kind, _) in self._components.items() if kind == group))
+
+    def spec(self, group: Group, name: str) -> ComponentSpec:
+        """The spec of a component.
+
+        Raises:
+            PluginError: there is none of that name and group, or its plugin cannot be used; the
+                message tells which, with the recorded cause.
+        """
+        kind, spec = self._find(name, group)
+        if kind != group:
+            raise PluginError(
+                f"'{name}' is {_article(kind)}, but {_article(group)} is needed here",
+                fix=f"one of: {', '.join(self.names(group))}",
+            )
+        return spec
+
+    def component(self, name: str) -> ComponentSpec:
+        """The spec of a component of any group.
+
+        Raises:
+            PluginError: there is no such component, or its plugin cannot be used.
+        """
+        return self._find(name, "component")[1]
+
+    def group(self, name: str) -> Group:
+        """The group of a component.
+
+        Raises:
+            PluginError: there is no such component, or its plugin cannot be used.
+        """
+        kind, _ = self._find(name, "component")
+        return kind
+
+    def distribution(self, component: str) -> str:
+        """Who brings a component, as "name version".
+
+        Raises:
+            PluginError: there is no such component, or its plugin cannot be used.
+        """
+        self._find(component, "component")
+        return self._owners[component][0].source
+
+    def _find(self, name: str, wanted: str) -> tuple[Group, ComponentSpec]:
+        plugin = name.partition(".")[0] if "." in name else BUILTIN
+        for prefix in _prefixes(name):
+            self._load(prefix)
+        if name in self._components:
+            return self._components[name]
+        for prefix in _prefixes(name) or [BUILTIN]:
+            for record in self._plugins.get(prefix, []):
+                if record.status != "ok" and (prefix != BUILTIN or record.distribution == CORE):
+                    raise _unusable(name, record)
+        raise self._unknown(name, plugin, wanted)
+
+    def _unknown(self, name: str, plugin: str, wanted: str) -> PluginError:
+        what = f"unknown {wanted} '{name}'"
+        if plugin in self._plugins:
+            known = [
+                n for n, (kind, _) in self._components.items() if wanted in (kind, "component")
+            ]
+            fix = f"run `loretta plugins list` for what is installed; known: {', '.join(sorted(known))}"
+            return PluginError(f"{what}{nearest(name, known)}", fix=fix)
+        if plugin in BUNDLED:
+            return PluginError(
+                f"{what}: the plugin '{plugin}' is not installed",
+                fix=f"pip install loretta-plugin-{plugin}",
+            )
+        close = nearest(plugin, [*self._plugins, *BUNDLED])
+        return PluginError(
+            f"{what}: no plugin '{plugin}' is installed{close}",
+            fix="install the package that brings it, or correct the name before the dot",
+        )
+
+    def _load(self, name: str) -> None:
+        plugin = self._pending.pop(name, None)
+        if plugin is None:
+            return
+        loaded = load(plugin)
+        self._set(loaded.record)
+        verdicts.remember_change(plugin, loaded.record)
+        for component, (group, spec) in loaded.components.items():
+            self._owners.setdefault(component, []).append(loaded.record)
+            self._components[component] = (group, spec)
+        for component in loaded.components:
+            if len(self._owners[component]) > 1:
+                self._collide(component)
+
+    def _collide(self, component: str) -> None:
+        """Two plugins bring one component: neither is used, whichever was loaded first."""
+        rivals = self._owners[component]
+        sources = " and by ".join(f"{record.name} ({record.source})" for record in rivals)
+        for record in rivals:
+            cause = f"the component '{component}' is brought by {sources}"
+            self._set(replace(record, status="collision", cause=cause, components=()))
+            for name in record.components:
+                self._components.pop(name, None)
+
+    def _set(self, record: PluginRecord) -> None:
+        self._plugins[record.name] = [
+            record if known.source == record.source else known
+            for known in self._plugins[record.name]
+        ]
+
+
+def _prefixes(name: str) -> list[str]:
+    """What may be the plugin of "a.b.c": "a", then "a.b"."""
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def _article(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+def _unusable(name: str, record: PluginRecord) -> PluginError:
+    what = f"'{name}' needs the plugin '{record.name}' of {record.source}"
+    if record.status == "disabled":
+        return PluginError(
+            f"{what}, which is switched off: {record.cause}",
+            fix=f"add '{record.name}' to LORETTA_PLUGINS, or unset the variable",
+        )
+    if record.status == "collision":
+        return PluginError(
+            f"{what}, but {record.cause}; neither is used",
+            fix="uninstall one of the two packages",
+        )
+    fix = f"mend it, or: pip install --upgrade {record.distribution}"
+    if record.distribution == CORE:
+        fix = f"reinstall it: pip install --force-reinstall --no-deps {CORE}"
+    return PluginError(
+        f"{what}, which is {record.status}: {record.cause}", where=record.place, fix=fix
+    )

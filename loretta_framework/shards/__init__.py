@@ -1,0 +1,1 @@
+"""The format on disk: tar shards, their index, reading by offset and writing. Torch-free."""

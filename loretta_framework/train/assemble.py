@@ -1,0 +1,157 @@
+"""Put the parts of a run together: model, objectives, optimiser, loader, callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from loretta_framework.api.protocols import Callback, Source, Tokenizer
+from loretta_framework.checkpoint.run_directory import RunDirectory
+from loretta_framework.checkpoint.weights import load_weights
+from loretta_framework.data.loader import Loader
+from loretta_framework.data.values import read_values
+from loretta_framework.model.any_to_any import AnyToAny
+from loretta_framework.model.build import build_model
+from loretta_framework.recipe.load import LoadedRecipe
+from loretta_framework.recipe.plan import Plan
+from loretta_framework.recipe.schema import Node
+from loretta_framework.registry import Builder, Registry
+from loretta_framework.sequence.rows import TokenizedSample
+from loretta_framework.sequence.vocabulary import Vocabulary
+from loretta_framework.train.average import MovingAverage
+from loretta_framework.train.distributed import World
+from loretta_framework.train.initialise import initialise
+from loretta_framework.train.loop import RunView, Trainer
+from loretta_framework.train.numerics import Numerics, choose_numerics
+from loretta_framework.train.optim import build_optimizer, freeze
+from loretta_framework.train.quality import EdgeQuality
+from loretta_framework.train.state import save_state
+from loretta_framework.train.step import Stepper
+from loretta_framework.train.tasks import Rollouts, Task, build_tasks
+
+
+def build_modalities(plan: Plan, builder: Builder) -> dict[str, Tokenizer]:
+    """Every modality of the Plan, built but not fitted."""
+    return {
+        modality.name: builder.build_spec(
+            "modality", modality.component.kind, modality.component.settings
+        )
+        for modality in plan.modalities
+    }
+
+
+def build_sources(plan: Plan, builder: Builder) -> dict[str, Source]:
+    """Sources that map members to modalities, by "<split>/<set>"."""
+    return {
+        f"{item.split}/{item.name}": builder.build_spec(
+            "source", item.source.kind, item.source.settings
+        )
+        for item in plan.sets
+        if item.source is not None
+    }
+
+
+def assemble(
+    loaded: LoadedRecipe,
+    plan: Plan,
+    registry: Registry,
+    builder: Builder,
+    modalities: Mapping[str, Tokenizer],
+    run: RunDirectory,
+) -> Trainer:
+    """A trainer at step 0, its modalities ready to encode."""
+    recipe, world = loaded.recipe, World()
+    model = build_model(plan, recipe, registry, builder.note)
+    if recipe.init_from is not None:
+        _start_from(loaded.directory / recipe.init_from, model, builder)
+    freeze(model, recipe.freeze)
+    numerics = choose_numerics(recipe, model.backbone.width, builder.note)
+    torch.set_num_threads(numerics.threads)
+    model.to(numerics.device)
+    rollouts, quality = Rollouts(model, plan.seed, numerics), EdgeQuality()
+    tasks = build_tasks(plan, builder, rollouts, quality)
+    rollouts.average = _moving_average(tasks, model)
+    optimizer = build_optimizer(model, recipe.optimizer)
+    sources = build_sources(plan, builder)
+    return Trainer(
+        plan=plan,
+        recipe=recipe,
+        model=model,
+        optimizer=optimizer,
+        tasks=tasks,
+        stepper=_stepper(loaded, plan, model, optimizer, tasks, numerics, world),
+        loader=Loader(
+            plan,
+            modalities,
+            run.path,
+            numerics.workers,
+            world.rank,
+            world.size,
+            recipe.data.max_bad_fraction,
+            sources,
+        ),
+        rollouts=rollouts,
+        quality=quality,
+        average=rollouts.average,
+        metrics=None,
+        callbacks=_callbacks(recipe.callbacks, builder),
+        world=world,
+        view=RunView(run.path, plan, plan.steps),
+        save=lambda trainer: save_state(trainer, run.checkpoints),
+        held_out=_held_out(plan, modalities, sources),
+    )
+
+
+def _start_from(where: Path, model: AnyToAny, builder: Builder) -> None:
+    def warn(text: str) -> None:
+        builder.note("init_from", "an older checkpoint", text)
+
+    loaded = load_weights(where, warn)
+    old = Vocabulary.from_json(loaded.state["vocabulary"])
+    kept = initialise(model, loaded.tensors, old, str(where))
+    builder.note("init_from", str(loaded.source), f"id rows kept for {', '.join(kept) or 'none'}")
+
+
+def _moving_average(tasks: Sequence[Task], model: AnyToAny) -> MovingAverage | None:
+    found = (getattr(task.objective, "average_decay", None) for task in tasks)
+    decays = [decay for decay in found if decay is not None]
+    return MovingAverage(model, max(decays)) if decays else None
+
+
+def _stepper(
+    loaded: LoadedRecipe,
+    plan: Plan,
+    model: AnyToAny,
+    optimizer: torch.optim.Optimizer,
+    tasks: Sequence[Task],
+    numerics: Numerics,
+    world: World,
+) -> Stepper:
+    recipe = loaded.recipe
+    return Stepper(
+        model,
+        optimizer,
+        tasks,
+        numerics,
+        world,
+        seed=plan.seed,
+        accumulate=recipe.train.accumulate,
+        clip_norm=recipe.optimizer.clip_norm,
+        capacity=2 * plan.max_row_tokens(),
+    )
+
+
+def _callbacks(nodes: Sequence[Node], builder: Builder) -> list[Callback]:
+    return [builder.build_spec("callback", node.kind, node.settings) for node in nodes]
+
+
+def _held_out(
+    plan: Plan, modalities: Mapping[str, Tokenizer], sources: Mapping[str, Source]
+) -> list[TokenizedSample]:
+    if not plan.split("validation"):
+        return []
+    return [
+        sample.tokens for sample in read_values(plan, modalities, "validation", sources=sources)
+    ]

@@ -1,0 +1,75 @@
+"""A run's whole state: written to a checkpoint, and put back so that a restart is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from loretta_framework.checkpoint.store import (
+    find_checkpoint,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
+from loretta_framework.data.schedule import start_position
+from loretta_framework.train.loop import Trainer
+from loretta_framework.train.optim import optimizer_tensors, restore_optimizer
+from loretta_framework.train.tasks import restore_tasks, task_tensors
+
+
+def save_state(trainer: Trainer, root: Path) -> None:
+    """Write a checkpoint of all that the next step depends on, then drop the oldest.
+
+    Every draw is keyed by counters, so the step and each task's data position stand for all random
+    state; pools are saved because they were made with weights that are gone.
+    """
+    tensors: dict[str, dict[str, Tensor]] = {
+        "model": dict(trainer.model.state_dict()),
+        "optimizer": optimizer_tensors(trainer.model, trainer.optimizer),
+        "tasks": task_tensors(trainer.tasks),
+    }
+    if trainer.average is not None:
+        tensors["average"] = trainer.average.tensors()
+    state: dict[str, Any] = {
+        "step": trainer.step,
+        "positions": {t.name: start_position(t, trainer.step) for t in trainer.plan.tasks},
+        "pools": {task.plan.name: task.pool.names() for task in trainer.tasks},
+        "quality": trainer.quality.state(),
+        "generated": {
+            "segments": dict(trainer.rollouts.counters.segments),
+            "tokens": dict(trainer.rollouts.counters.tokens),
+        },
+        "vocabulary": trainer.plan.vocabulary.to_json(),
+        "plan_hash": trainer.plan.hash,
+        "recipe_hash": trainer.plan.recipe_hash,
+        "data_hash": trainer.plan.data_hash,
+        "versions": trainer.plan.versions,
+    }
+    save_checkpoint(root, trainer.step, tensors, state)
+    prune_checkpoints(root, trainer.recipe.checkpoint.keep_last)
+
+
+def restore_state(trainer: Trainer, root: Path, warn: Callable[[str], None]) -> bool:
+    """Go back to the newest complete checkpoint; False when the run had none yet.
+
+    Raises:
+        CheckpointError: there are checkpoints, but none is complete and undamaged.
+    """
+    newest = find_checkpoint(root, warn)
+    if newest is None:
+        return False
+    loaded = load_checkpoint(newest)
+    state = loaded.state
+    trainer.model.load_state_dict(loaded.tensors["model"])
+    restore_optimizer(trainer.model, trainer.optimizer, loaded.tensors["optimizer"])
+    restore_tasks(trainer.tasks, loaded.tensors["tasks"], state["pools"])
+    if trainer.average is not None:
+        trainer.average.restore(loaded.tensors["average"])
+    trainer.quality.restore(state["quality"])
+    trainer.rollouts.counters.segments.update(state["generated"]["segments"])
+    trainer.rollouts.counters.tokens.update(state["generated"]["tokens"])
+    trainer.step = trainer.view.step = loaded.step
+    return True

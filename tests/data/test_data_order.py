@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loretta_framework.api.errors import InputError
+from loretta_framework.data.order import Order, SetShare, sample_at
+
+shares = st.lists(st.floats(0.001, 1000), min_size=1, max_size=5)
+
+
+def sets_of(weights: list[float], rows: int = 7) -> list[SetShare]:
+    return [SetShare(f"set{i}", rows + i, weight) for i, weight in enumerate(weights)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(shares, st.integers(1, 3), st.integers(0, 5))
+def test_rates_are_exact_in_the_long_run(weights: list[float], blocks: int, seed: int) -> None:
+    order = Order(sets_of(weights), seed, "causal")
+    length = blocks * order.block
+    if length > 20_000:
+        return
+    counts = Counter(order.at(position)[0] for position in range(length))
+    for index, weight in enumerate(weights):
+        assert abs(counts[index] - length * weight / sum(weights)) < 1.001
+
+
+@settings(max_examples=40, deadline=None)
+@given(shares, st.integers(0, 5))
+def test_each_row_comes_once_an_epoch(weights: list[float], seed: int) -> None:
+    order = Order(sets_of(weights), seed, "causal")
+    length = min(order.block, 2048) * 2
+    seen = Counter(order.at(position) for position in range(length))
+    assert max(seen.values()) == 1
+    used = Counter(chosen for chosen, _, _ in seen)
+    for chosen, count in used.items():
+        rows = order.sets[chosen].rows
+        for epoch in range(count // rows):
+            assert {row for c, row, e in seen if (c, e) == (chosen, epoch)} == set(range(rows))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    shares,
+    st.lists(st.integers(0, 100_000), min_size=2, max_size=20, unique=True),
+    st.integers(0, 5),
+)
+def test_a_position_does_not_depend_on_what_was_asked_before(
+    weights: list[float], positions: list[int], seed: int
+) -> None:
+    sets = sets_of(weights)
+    order = Order(sets, seed, "causal")
+    forward = [order.at(position) for position in positions]
+    assert [order.at(position) for position in reversed(positions)] == forward[::-1]
+    assert sample_at(sets, seed, "causal", positions[-1]) == forward[-1]
+
+
+def test_seed_and_stream_and_epoch_change_the_order() -> None:
+    sets = sets_of([1.0], rows=100)
+    streams = [
+        [Order(sets, seed, stream).at(position)[1] for position in range(start, start + 100)]
+        for seed, stream, start in ((0, "a", 0), (1, "a", 0), (0, "b", 0), (0, "a", 100))
+    ]
+    assert all(sorted(stream) == list(range(100)) for stream in streams)
+    assert len({tuple(stream) for stream in streams}) == 4
+
+
+def test_sets_are_mixed_within_a_block() -> None:
+    order = Order(sets_of([1.0, 1.0]), 0, "causal")
+    first = [order.at(position)[0] for position in range(32)]
+    assert 6 <= sum(first) <= 26
+    second = [order.at(256 + position)[0] for position in range(32)]
+    assert first != second
+
+
+def test_a_set_with_a_small_share_still_comes_at_its_rate() -> None:
+    order = Order(sets_of([1.0, 0.001]), 0, "causal")
+    counts = Counter(order.at(position)[0] for position in range(4 * order.block))
+    assert abs(counts[1] - 4 * order.block * 0.001 / 1.001) < 1
+
+
+def test_an_order_survives_pickling() -> None:
+    order = Order(sets_of([1.0, 2.0]), 3, "causal")
+    expected = [order.at(position) for position in range(300)]
+    copy = pickle.loads(pickle.dumps(order))
+    assert [copy.at(position) for position in range(300)] == expected
+
+
+def test_substitutes_are_rows_of_the_same_set_and_depend_on_the_position() -> None:
+    order = Order([SetShare("a", 50, 1.0)], 0, "causal")
+    one, again, other = order.substitutes(7, 9), order.substitutes(7, 9), order.substitutes(8, 9)
+    assert one.tolist() == again.tolist() != other.tolist()
+    assert one.min() >= 0
+    assert one.max() < 50
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        ([SetShare("a", 0, 1.0)], "must have rows and a positive share"),
+        ([SetShare("a", 1, 0.0)], "must have rows and a positive share"),
+        ([SetShare("a", 1, 1.0), SetShare("b", 1, 1e-9)], "at least one in"),
+    ],
+)
+def test_impossible_sets_are_refused(sets: list[SetShare], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        Order(sets, 0, "causal")
+    assert f"data set '{sets[-1].name}'" in str(caught.value)
