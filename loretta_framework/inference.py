@@ -57,10 +57,12 @@ def load(
         warn: handed a sentence for each damaged checkpoint that is passed over.
 
     Raises:
+        InputError: there is no such device here.
         RunDirectoryError: it is no run, or has no checkpoint yet.
         CheckpointError: what is there is damaged.
         PluginError: a plugin that the run needs cannot be used.
     """
+    _require_device(device)
     run = RunDirectory.open(Path(run_dir))
     plan = run.read_plan()
     weights = load_weights(run.path, warn)
@@ -82,6 +84,17 @@ def load(
             fix="restore the run's plan.json and recipe.yaml from a copy",
         ) from error
     return LoadedModel(plan, model.to(device).eval(), modalities, extensions)
+
+
+def _require_device(device: str | torch.device) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"the device '{device}' cannot be used: {reason}",
+            fix="use cpu, or cuda on a GPU machine",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from torch.nn import functional
 from loretta_framework.api.layout import PADDING, SequenceLayout
 from loretta_framework.api.masks import document_mask
 from loretta_framework.api.norms import RMSNorm
+from loretta_framework.api.protocols import Cache
 from loretta_framework.backbones.attention import Attention, Rotary, attend
 from loretta_framework.backbones.cache import KeyValueCache
 from loretta_framework.backbones.rotary import rotary_angles
@@ -114,8 +115,9 @@ class Transformer(nn.Module):
         enabled = torch.is_autocast_enabled(weight.device.type)
         return KeyValueCache.empty(shape, weight.device, dtype if enabled else weight.dtype)
 
-    def extend(self, x_BTD: Tensor, layout: SequenceLayout, cache: KeyValueCache) -> Tensor:
-        """Append T tokens a row and return their outputs (B, T, D)."""
+    def extend(self, x_BTD: Tensor, layout: SequenceLayout, cache: Cache) -> Tensor:
+        """Append T tokens a row and return their outputs (B, T, D); the cache is `new_cache`'s."""
+        assert isinstance(cache, KeyValueCache)
         tokens = x_BTD.shape[1]
         first, stop = cache.reserve(layout.documents_BT != PADDING)
         order_TS = (

@@ -109,7 +109,6 @@ def _lists_of_nodes(old: Any, new: Any) -> bool:
 def _plan_changes(old: Plan, new: Plan) -> Iterator[Change]:
     decisive = {
         "vocabulary": (_blocks(old), _blocks(new)),
-        "data contents (digest of the shards)": (old.data_hash, new.data_hash),
         "graph.observed": (dict(old.graph.observed), dict(new.graph.observed)),
     }
     for key, (before, after) in decisive.items():
@@ -118,11 +117,8 @@ def _plan_changes(old: Plan, new: Plan) -> Iterator[Change]:
     was, now = dict(_components(old)), dict(_components(new))
     for name in sorted(was.keys() & now.keys()):
         yield from _component_changes(name, was[name], now[name])
-    drawn, drawn_now = _samples_per_step(old), _samples_per_step(new)
-    for task in sorted(drawn.keys() & drawn_now.keys()):
-        if drawn[task] != drawn_now[task]:
-            key = f"tasks.{task}.samples_per_step"
-            yield Change(key, REFUSED, drawn[task], drawn_now[task])
+    yield from _numbers(_digests(old), _digests(new))
+    yield from _numbers(_schedule(old), _schedule(new))
     for package in sorted(old.versions.keys() | new.versions.keys()):
         version: str | Absent = old.versions.get(package, ABSENT)
         version_now: str | Absent = new.versions.get(package, ABSENT)
@@ -157,8 +153,25 @@ def _blocks(plan: Plan) -> list[str]:
     ]
 
 
-def _samples_per_step(plan: Plan) -> dict[str, int]:
-    return {task.name: task.samples_per_step for task in plan.tasks}
+def _numbers(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Change]:
+    """Refuse what differs among the keys of both; a key that came or went is told elsewhere."""
+    for key in sorted(old.keys() & new.keys()):
+        if old[key] != new[key]:
+            yield Change(key, REFUSED, old[key], new[key])
+
+
+def _digests(plan: Plan) -> dict[str, object]:
+    """Contents of the training sets; held-out sets may change, they steer nothing."""
+    return {f"contents of data.train.{item.name}": item.digest for item in plan.split("train")}
+
+
+def _schedule(plan: Plan) -> dict[str, object]:
+    """What decides a task's data position: a moved start would re-deal the steps already done."""
+    return {
+        f"tasks.{task.name}.{key}": getattr(task, key)
+        for task in plan.tasks
+        for key in ("samples_per_step", "start_step")
+    }
 
 
 def _brief(value: Any) -> str:

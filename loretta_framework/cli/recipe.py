@@ -12,6 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from loretta_framework.recipe.load import LoadedRecipe
+    from loretta_framework.recipe.nodes import Components
     from loretta_framework.recipe.plan import Plan
     from loretta_framework.registry import Registry
 
@@ -110,20 +111,20 @@ def show(recipe_file: Path, base: Path | None, overrides: Sequence[str]) -> None
 def explain(recipe_file: Path, key: str, overrides: Sequence[str]) -> None:
     """Tell what a key is set to, by whom, what it means, and what was made of it."""
     from loretta_framework.api.errors import LorettaError
-    from loretta_framework.recipe.engine import check_components, make_plan
+    from loretta_framework.recipe.engine import make_plan
     from loretta_framework.recipe.explain import explain as explained
     from loretta_framework.recipe.load import load_recipe
 
     loaded = load_recipe(recipe_file, overrides)
-    components, registry = check_components(loaded)
+    components, registry = _usable(loaded)
     plan, obstacle = None, ""
     try:
         plan = make_plan(loaded, registry)
     except LorettaError as error:
-        obstacle = f"automatic: not known, since there is no plan: {error.where}: {error.what}"
+        obstacle = f"automatic: not known, since there is no plan: {error}"
     click.echo(explained(loaded, components, plan, key))
     if obstacle:
-        click.echo(obstacle)
+        click.echo(obstacle, err=True)
 
 
 @recipe.command()
@@ -165,8 +166,14 @@ def fill(recipe_file: Path, out: Path | None, overrides: Sequence[str]) -> None:
 
 
 def _completed(loaded: LoadedRecipe, directory: Path) -> dict[str, Any]:
-    """All values, paths as seen from a directory; tells which settings could not be completed."""
+    """All values, with paths as seen from a directory."""
     from loretta_framework.recipe.hashes import completed
+
+    return completed(loaded.resolved_for(directory), _usable(loaded)[0])
+
+
+def _usable(loaded: LoadedRecipe) -> tuple[Components, Registry]:
+    """The components that can be looked up; tells about the others, whose defaults stay unknown."""
     from loretta_framework.recipe.nodes import check_nodes, needed_plugins
     from loretta_framework.registry import Registry
 
@@ -174,7 +181,7 @@ def _completed(loaded: LoadedRecipe, directory: Path) -> dict[str, Any]:
     components, problems = check_nodes(loaded.resolved, registry, loaded.where)
     for problem in problems:
         click.echo(f"note: shown as written: {problem}", err=True)
-    return completed(loaded.resolved_for(directory), components)
+    return components, registry
 
 
 def _planned(path: Path, overrides: Sequence[str]) -> tuple[LoadedRecipe, Plan, Registry]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from loretta_framework.api.errors import LorettaError
-from loretta_framework.api.protocols import Augmenting, IntArray, Modality, Tokenizer
+from loretta_framework.api.protocols import IntArray, Modality
 from loretta_framework.api.random import generator
 from loretta_framework.data.sample import RawSample, SetReader
 from loretta_framework.sequence.rows import TokenizedSample
@@ -114,18 +114,19 @@ class Decoder:
         return TokenizedSample(raw.key, tuple(parts), position, raw.ordered, raw.label)
 
     def _augment(self, name: str, value: Any, key: str, position: int, instance: int) -> Any:
-        modality = self.modalities[name]
-        if self.augment_seed is None or not isinstance(modality, Augmenting):
+        # Looked up by name: isinstance against a protocol costs more than a small tokenizer.
+        change = getattr(self.modalities[name], "augment", None)
+        if self.augment_seed is None or change is None:
             return value
         number = (instance,) if instance else ()
         draw = generator(self.augment_seed, f"augment/{name}", key, position, *number)
-        return modality.augment(value, draw)
+        return change(value, draw)
 
     def _ids(self, name: str, value: Any) -> IntArray:
-        modality = self.modalities[name]
-        if not isinstance(modality, Tokenizer):
+        encode = getattr(self.modalities[name], "encode", None)
+        if encode is None:
             raise TypeError(f"modality '{name}' has no `encode`")
-        ids_T = np.asarray(modality.encode(value))
+        ids_T = np.asarray(encode(value))
         if not len(ids_T):
             raise ValueError("it decodes to nothing: there are no tokens")
         if ids_T.ndim != 1 or not np.issubdtype(ids_T.dtype, np.integer):

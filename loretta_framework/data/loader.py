@@ -6,6 +6,7 @@ share nothing and a run may start at any step. Only the parent writes.
 
 from __future__ import annotations
 
+import atexit
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from loretta_framework.data.sample import SetReader, open_sets
 from loretta_framework.data.schedule import requests, share_of_rank
 from loretta_framework.recipe.plan import Plan
 from loretta_framework.sequence.rows import TokenizedSample
+
+_SECONDS_AFTER_STOP = 60
 
 StepSamples = dict[str, list[TokenizedSample]]
 
@@ -83,6 +86,17 @@ class Loader:
             worker_init_fn=_start_worker if self.workers else None,
         )
         batches = iter(loader)
+        # An error's traceback keeps the iterator alive, and with it its workers, so they are ended
+        # here; at exit too, before multiprocessing waits for them.
+        end_workers = getattr(batches, "_shutdown_workers", _nothing_to_end)
+        atexit.register(end_workers)
+        try:
+            yield from self._results(batches)
+        finally:
+            atexit.unregister(end_workers)
+            end_workers()
+
+    def _results(self, batches: Iterator[_StepResult]) -> Iterator[StepSamples]:
         while True:
             try:
                 result = next(batches)
@@ -163,11 +177,15 @@ def _unchanged(result: Any) -> Any:
     return result
 
 
+def _nothing_to_end() -> None:
+    """Without worker processes."""
+
+
 def _start_worker(_: int) -> None:
     # A stop request goes to the whole process group. The parent finishes its step and saves; it
-    # cannot if its workers are gone. They end with the parent. DataLoader gave each one thread.
+    # cannot if its workers are gone, so they stay for a while. DataLoader gave each one thread.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_SECONDS_AFTER_STOP))
 
 
 def _explained(error: RuntimeError) -> Exception:

@@ -12,7 +12,8 @@ from loretta_framework.api.errors import ShardError
 from loretta_framework.api.protocols import Source
 from loretta_framework.recipe.plan import SetPlan
 from loretta_framework.shards.index import Member, SampleEntry, open_index
-from loretta_framework.shards.members import META, SEQUENCE, modality_of, parse_local
+from loretta_framework.shards.members import META, SEQUENCE, parse_local
+from loretta_framework.shards.members import modality_of as by_name
 from loretta_framework.shards.reading import DamagedSampleError, MemberReader
 
 Mapper = Callable[[str], "str | None"]
@@ -51,7 +52,7 @@ class SetReader:
 
     def __init__(self, set_plan: SetPlan, modality_of: Mapper | None = None) -> None:
         self.plan = set_plan
-        self._map: Mapper = modality_of or _default_mapper
+        self._source: Mapper = modality_of or by_name
         index = open_index([Path(shard) for shard in set_plan.shards])
         self.shards = index.shards
         self._files = MemberReader(index.shards)
@@ -105,6 +106,9 @@ class SetReader:
                 fix="add the member, or set missing: keep or skip",
             )
         return bool(present) and not (lacking and self.plan.missing == "skip")
+
+    def _map(self, member: str) -> str | None:
+        return None if member in (META, SEQUENCE) else self._source(member)
 
     def _present(self, entry: SampleEntry) -> frozenset[str]:
         mapped = {self._map(member.name) for member in entry.members}
@@ -226,10 +230,6 @@ def open_sets(
 
 
 _SEQUENCE_FIX = 'write a list such as ["text.0", "image.0", "text.1"]'
-
-
-def _default_mapper(member: str) -> str | None:
-    return None if member in (META, SEQUENCE) else modality_of(member)
 
 
 def _part(name: str) -> tuple[str, int]:

@@ -54,49 +54,38 @@ def make_plan(
     Args:
         loaded: the recipe.
         registry: where components come from; None discovers what the recipe names.
-        previous_vocabulary: id blocks to keep where they are, of a run that this one goes on from.
+        previous_vocabulary: id blocks of an earlier run, to be kept where they are.
 
     Raises:
-        RecipeError: components, settings, objectives, token budget or modalities do not fit.
+        RecipeError: components, objectives, token budget or modalities do not fit.
         ShardError: shards are missing, damaged, or lack what the recipe requires of them.
         GraphError: the modalities fall apart and `allow_disconnected` is not set.
     """
+    recipe = loaded.recipe
     components, registry = check_components(loaded, registry)
     data = plan_sets(loaded, components, registry)
-    _require_present(loaded, data)
     graph = _graph(loaded, data)
-    modalities = tuple(_modality(name, components) for name in loaded.recipe.modalities)
-    bounds = {
-        item.name: components["modalities", item.name].settings.bounds() for item in modalities
-    }
+    bounds = {name: components["modalities", name].settings.bounds() for name in recipe.modalities}
     vocabulary = Vocabulary.build(bounds, previous_vocabulary)
-    bridges = graph.bridges()
-    training = [item for item in data.sets if item.split == "train"]
-    lengths = Lengths.of(vocabulary, training, bridges)
-    tasks, reasons = plan_tasks(loaded, components, lengths, bool(bridges))
+    lengths = Lengths.of(vocabulary, data.training, graph.bridges())
+    tasks, reasons = plan_tasks(loaded, components, lengths, bool(graph.bridges()))
     _require_room(loaded, components, lengths)
-    resolved = completed(loaded.resolved, components)
     return Plan(
-        name=loaded.recipe.name,
-        seed=loaded.recipe.train.seed,
-        steps=loaded.recipe.train.steps,
-        batch_tokens=loaded.recipe.train.batch_tokens,
-        modalities=modalities,
+        name=recipe.name,
+        seed=recipe.train.seed,
+        steps=recipe.train.steps,
+        batch_tokens=recipe.train.batch_tokens,
+        modalities=tuple(_modality(name, components) for name in recipe.modalities),
         vocabulary=vocabulary,
         graph=graph,
         components=graph.components(),
-        bridges=bridges,
+        bridges=graph.bridges(),
         sets=tuple(data.sets),
         tasks=tasks,
         backbone=components["backbone",].plan,
-        recipe_hash=recipe_hash(resolved),
+        recipe_hash=recipe_hash(completed(loaded.resolved, components)),
         data_hash=data_hash(data.digests),
-        reasons=(
-            *_graph_reasons(graph),
-            *_vocabulary_reasons(vocabulary, previous_vocabulary),
-            *data.reasons,
-            *reasons,
-        ),
+        reasons=(*_own_reasons(graph, vocabulary, previous_vocabulary), *data.reasons, *reasons),
         versions=_versions(components),
     )
 
@@ -115,7 +104,7 @@ def _require_present(loaded: LoadedRecipe, data: DataPlan) -> None:
     for name in loaded.recipe.modalities:
         if name in present:
             continue
-        sets = [item for item in data.sets if item.split == "train" and name in item.modalities]
+        sets = [item for item in data.training if name in item.modalities]
         named = ", ".join(f"'{item.name}'" for item in sets)
         seen = dict.fromkeys(member for item in sets for member in data.seen[item.name])
         shown = ", ".join(list(seen)[:12])
@@ -128,6 +117,7 @@ def _require_present(loaded: LoadedRecipe, data: DataPlan) -> None:
 
 
 def _graph(loaded: LoadedRecipe, data: DataPlan) -> ModalityGraph:
+    _require_present(loaded, data)
     graph = ModalityGraph.from_combinations(loaded.recipe.modalities, data.counts())
     if not loaded.recipe.allow_disconnected:
         try:
@@ -156,6 +146,16 @@ def _require_room(loaded: LoadedRecipe, components: Components, lengths: Lengths
         raise RecipeError(problems)
 
 
+def _own_reasons(
+    graph: ModalityGraph, vocabulary: Vocabulary, previous: Vocabulary | None
+) -> list[Reason]:
+    why = "ids are given in the order of `modalities`; blocks never move"
+    if previous is not None:
+        why = "ids of the earlier run are kept; new modalities follow behind them"
+    order = Reason("modalities", " < ".join(vocabulary.modalities), why)
+    return [*_graph_reasons(graph), order]
+
+
 def _graph_reasons(graph: ModalityGraph) -> list[Reason]:
     reasons = [
         Reason("graph", f"{a} - {b} is observed", f"{count} training samples hold both")
@@ -170,13 +170,6 @@ def _graph_reasons(graph: ModalityGraph) -> list[Reason]:
         choice = f"{len(parts)} components are trained side by side"
         reasons.append(Reason("allow_disconnected", choice, "the recipe allows it"))
     return reasons
-
-
-def _vocabulary_reasons(vocabulary: Vocabulary, previous: Vocabulary | None) -> list[Reason]:
-    why = "ids are given in the order of `modalities`; blocks never move"
-    if previous is not None:
-        why = "ids of the earlier run are kept; new modalities follow behind them"
-    return [Reason("modalities", " < ".join(vocabulary.modalities), why)]
 
 
 def _versions(components: Components) -> dict[str, str]:

@@ -25,12 +25,14 @@ class Node:
 
     Attributes:
         path: key path of the node.
+        kind_path: key path of its kind; the node's own where only the kind is written.
         group: what kind of component is needed there.
         kind: the name that stands there.
         settings: what stands there, not validated.
     """
 
     path: KeyPath
+    kind_path: KeyPath
     group: Group
     kind: str
     settings: dict[str, Any]
@@ -52,12 +54,13 @@ Components = Mapping[KeyPath, Component]
 def nodes(data: Mapping[str, Any]) -> Iterator[Node]:
     """Every well-formed node of a recipe, in recipe order; others are the schema's to report."""
     for path, group, value in _places(data):
+        kind_path = (*path, "kind")
         if isinstance(value, str) and group == "evaluator":
-            value = {"kind": value}
+            value, kind_path = {"kind": value}, path
         if isinstance(value, dict) and isinstance(value.get("kind"), str):
             settings = value.get("settings", {})
             if isinstance(settings, dict):
-                yield Node(path, group, value["kind"], settings)
+                yield Node(path, kind_path, group, value["kind"], settings)
 
 
 def _places(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Group, Any]]:
@@ -98,11 +101,8 @@ def check_nodes(
         try:
             spec = registry.spec(node.group, node.kind)
         except PluginError as error:
-            where = place(
-                (*node.path, "kind") if isinstance(at(data, node.path), dict) else node.path
-            )
             cause = f" ({error.where})" if error.where else ""
-            problems.append(Problem(error.what + cause, where, error.fix))
+            problems.append(Problem(error.what + cause, place(node.kind_path), error.fix))
             continue
         settings, faults = _settings(node, spec, registry, place)
         problems += faults
@@ -138,7 +138,7 @@ def _settings(
     try:
         model = settings_class(spec)
     except PluginError as error:
-        return None, [Problem(f"{blame}: {error.what} ({error.where})", place(path), fix)]
+        return None, [Problem(f"{blame}: {error.what} ({error.where})", place(node.kind_path), fix)]
     try:
         # Read as JSON, strict validation still takes a list for a tuple and text for a path, which
         # it refuses in Python objects.
@@ -148,7 +148,9 @@ def _settings(
     except ValidationError as error:
         return None, problems_of(error, model, node.settings, place, path)
     except Exception as error:  # a validator or `bounds` of a plugin may raise anything
-        return None, [Problem(f"{blame}: {type(error).__name__}: {error}", place(path), fix)]
+        return None, [
+            Problem(f"{blame}: {type(error).__name__}: {error}", place(node.kind_path), fix)
+        ]
     return settings, []
 
 

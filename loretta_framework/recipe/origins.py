@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from loretta_framework.recipe.yaml_reader import Document, KeyPath, walk
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +98,12 @@ def label(data: Any, path: KeyPath) -> str:
 
 def item_names(items: list[Any]) -> list[str]:
     """The name by which each item can be addressed: `name`, else `kind`, else its text, else ""."""
-    found = []
-    for item in items:
-        name = item
-        if isinstance(item, dict):
-            name = item.get("name") or item.get("kind")
-        found.append(name if isinstance(name, str) else "")
-    return found
+    if not all(isinstance(item, dict | str) for item in items):
+        return [""] * len(items)
+    names = [
+        (item.get("name") or item.get("kind")) if isinstance(item, dict) else item for item in items
+    ]
+    return [name if isinstance(name, str) and _ADDRESS.fullmatch(name) else "" for name in names]
 
 
 def child(value: Any, part: str | int) -> Any:

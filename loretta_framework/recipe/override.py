@@ -71,16 +71,19 @@ def _path(tree: Tree, keys: list[str], text: str) -> KeyPath:
         tree.data[keys[0]] = _default(keys[0])
     path: KeyPath = ()
     value: Any = tree.data
-    for key in keys:
+    rest = keys
+    while rest:
+        key, used = rest[0], 1
         if isinstance(value, list):
-            path = (*path, _index(value, key, label(tree.data, path), text))
+            index, used = _index(value, rest, label(tree.data, path), text)
+            path = (*path, index)
         elif value is None or isinstance(value, dict):
             path = (*path, key)
         else:
             what = f"'{label(tree.data, path)}' must be a mapping to have a key '{key}', "
             raise _Refused(text, f"{what}but is {described(value)}", "correct the key")
-        value = child(value, path[-1])
-        if path[0] == "evaluate" and len(path) == 2 and len(keys) > 2 and isinstance(value, str):
+        rest, value = rest[used:], child(value, path[-1])
+        if rest and path[0] == "evaluate" and len(path) == 2 and isinstance(value, str):
             value = {"kind": value}
             tree.data["evaluate"][path[1]] = value
     return path
@@ -97,13 +100,16 @@ def _written(value: Any) -> Any:
     return value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value
 
 
-def _index(items: list[Any], key: str, parent: str, text: str) -> int:
+def _index(items: list[Any], keys: list[str], parent: str, text: str) -> tuple[int, int]:
+    """(index of the item that the first keys address, number of these keys): names may hold dots."""
     names = item_names(items)
+    used = next((n for n in range(len(keys), 0, -1) if ".".join(keys[:n]) in names), 1)
+    key = ".".join(keys[:used])
     if names.count(key) == 1:
-        return names.index(key)
+        return names.index(key), used
     if key.isascii() and key.isdigit() and int(key) < len(items):
-        return int(key)
-    if names.count(key) > 1:
+        return int(key), 1
+    if key in names:
         places = " or ".join(str(n) for n, name in enumerate(names) if name == key)
         what = f"'{parent}' has several items '{key}'"
         raise _Refused(text, what, f"address one by its index: {places}")

@@ -28,7 +28,9 @@ def directory_of(recipe: Path) -> Path:
 def tidy(path: Path) -> Path:
     """The same place without `a/..`; a ".." behind a link does not lead back to where it was."""
     plain = os.path.normpath(path)
-    return Path(plain if os.path.realpath(plain) == os.path.realpath(path) else os.path.realpath(path))
+    return Path(
+        plain if os.path.realpath(plain) == os.path.realpath(path) else os.path.realpath(path)
+    )
 
 
 def relocate(data: dict[str, Any], old: Path, new: Path) -> None:

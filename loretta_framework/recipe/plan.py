@@ -56,6 +56,7 @@ class SetPlan:
         samples: number of samples with at least one declared modality.
         combinations: samples per modality combination, largest first; names in declared order.
         source: the component that maps members, None for the default.
+        digest: of the shards' contents, independent of where they lie.
     """
 
     name: str
@@ -68,6 +69,7 @@ class SetPlan:
     samples: int
     combinations: tuple[tuple[tuple[str, ...], int], ...]
     source: ComponentPlan | None
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

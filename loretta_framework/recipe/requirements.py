@@ -6,8 +6,6 @@ import shlex
 from collections.abc import Callable, Sequence
 from importlib import metadata
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from loretta_framework.api.errors import Problem
 from loretta_framework.recipe.yaml_reader import KeyPath
 
@@ -19,6 +17,8 @@ def requirement_problems(requires: Sequence[str], place: Callable[[KeyPath], str
 
 
 def _problem(text: str, where: str) -> Problem | None:
+    from packaging.requirements import InvalidRequirement, Requirement  # most recipes need none
+
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from loretta_framework.api.errors import ShardError
 from loretta_framework.recipe.load import LoadedRecipe
-from loretta_framework.recipe.nodes import Components
+from loretta_framework.recipe.nodes import Component, Components
 from loretta_framework.recipe.paths import SPLITS
 from loretta_framework.recipe.plan import Reason, SetPlan
 from loretta_framework.recipe.schema import DataSet
@@ -38,12 +38,16 @@ class DataPlan:
     seen: dict[str, list[str]] = field(default_factory=dict)
     reasons: list[Reason] = field(default_factory=list)
 
+    @property
+    def training(self) -> list[SetPlan]:
+        """The sets that the model learns from."""
+        return [item for item in self.sets if item.split == "train"]
+
     def counts(self) -> dict[frozenset[str], int]:
         """Samples per modality combination over the training sets."""
         total: Counter[frozenset[str]] = Counter()
-        for item in self.sets:
-            if item.split == "train":
-                total.update({frozenset(combo): count for combo, count in item.combinations})
+        for item in self.training:
+            total.update({frozenset(combo): count for combo, count in item.combinations})
         return dict(total)
 
 
@@ -60,12 +64,7 @@ def plan_sets(loaded: LoadedRecipe, components: Components, registry: Registry) 
         shares = _shares(split, sets, plan)
         for index, item in enumerate(sets):
             source = components.get(("data", split, index, "source"))
-            mapping: MemberMap = modality_of
-            if source is not None:
-                node = source.node
-                mapping = (
-                    Builder(registry).build_spec("source", node.kind, node.settings).modality_of
-                )
+            mapping = _mapping(source, registry)
             found = _open(loaded, ("data", split, index), item)
             counter = _Counter(loaded.where(("data", split, index)), item, mapping)
             combinations = counter.count(found)
@@ -85,9 +84,18 @@ def plan_sets(loaded: LoadedRecipe, components: Components, registry: Registry) 
                     samples=sum(count for _, count in combinations),
                     combinations=combinations,
                     source=source.plan if source else None,
+                    digest=found.digest,
                 )
             )
     return plan
+
+
+def _mapping(source: Component | None, registry: Registry) -> MemberMap:
+    if source is None:
+        return modality_of
+    built = Builder(registry).build_spec("source", source.node.kind, source.node.settings)
+    mapping: MemberMap = built.modality_of
+    return mapping
 
 
 def _shares(split: str, sets: list[DataSet], plan: DataPlan) -> list[float]:

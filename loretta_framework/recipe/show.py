@@ -7,7 +7,7 @@ from typing import Any
 
 from loretta_framework.recipe.origins import label
 from loretta_framework.recipe.plan import ComponentPlan, Plan, SetPlan, TaskPlan
-from loretta_framework.recipe.yaml_reader import walk
+from loretta_framework.recipe.yaml_reader import KeyPath, walk
 from loretta_framework.recipe.yaml_writer import scalar, write_yaml
 
 
@@ -79,10 +79,10 @@ def _modalities(plan: Plan) -> list[str]:
                 item.name,
                 f"ids {block.start}..{block.stop - 1}",
                 f"{length} tokens a segment{', then an end id' if block.variable else ''}",
-                _component(item.component) + (", fitted to the data" if item.fitted else ""),
+                "fitted to the data" if item.fitted else "",
             ]
         )
-    return aligned(rows)
+    return _with_components(rows, [item.component for item in plan.modalities])
 
 
 def _graph(plan: Plan) -> Iterator[str]:
@@ -117,9 +117,8 @@ def _set(item: SetPlan) -> Iterator[list[str]]:
 
 
 def _tasks(plan: Plan) -> list[str]:
-    lines = aligned([_task(item) for item in plan.tasks])
-    pairs = zip(lines, plan.tasks, strict=True)
-    return [text for line, item in pairs for text in (line, f"  {_component(item.component)}")]
+    rows = [_task(item) for item in plan.tasks]
+    return _with_components(rows, [item.component for item in plan.tasks])
 
 
 def _task(task: TaskPlan) -> list[str]:
@@ -140,18 +139,32 @@ def _component(component: ComponentPlan) -> str:
     return f"{who}: {settings}" if settings else who
 
 
+def _with_components(rows: list[list[str]], components: list[ComponentPlan]) -> list[str]:
+    """Aligned rows, each with its component on a line below."""
+    pairs = zip(aligned(rows), components, strict=True)
+    return [text for row, component in pairs for text in (row, f"  {_component(component)}")]
+
+
 def _brief(value: Any) -> str:
-    return scalar(value) if not isinstance(value, dict | list) else str(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} {_brief(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_brief, value)) + "]"
+    return scalar(value)
 
 
 def _leaves(data: Mapping[str, Any]) -> dict[str, str]:
+    """Values by key; a list without mappings inside is one value."""
     found: dict[str, str] = {}
+    whole: KeyPath = ("",)
     for path, value in walk(dict(data)):
-        if not isinstance(value, dict | list) or not value:
-            found[label(data, path)] = _leaf(value)
+        nested = bool(value) and _holds_mappings(value)
+        if path[: len(whole)] != whole and not nested:
+            found[label(data, path)] = _brief(value)
+            whole = path
     return found
 
 
-def _leaf(value: Any) -> str:
-    empty: dict[type, str] = {dict: "{}", list: "[]"}
-    return empty.get(type(value)) or scalar(value)
+def _holds_mappings(value: Any) -> bool:
+    items = value if isinstance(value, list) else [value]
+    return any(isinstance(item, dict | list) for item in items)

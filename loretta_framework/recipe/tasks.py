@@ -99,7 +99,7 @@ def plan_tasks(
     late = [draft for draft in kept if draft.start_step > 0]
     stand_in = next((draft for draft in kept if draft.component.node.kind == FALLBACK), None)
     if late and (stand_in is None or stand_in in late):
-        raise RecipeError([_no_fallback(loaded, draft) for draft in late])
+        raise RecipeError([_no_fallback(loaded, draft, bridged=True) for draft in late])
     tasks = []
     for draft in kept:
         others = [other for other in late if draft is stand_in]
@@ -140,7 +140,7 @@ def _without_idle(
         return drafts
     stand_in = next((draft for draft in drafts if draft.component.node.kind == FALLBACK), None)
     if stand_in is None:
-        raise RecipeError([_no_fallback(loaded, draft) for draft in idle])
+        raise RecipeError([_no_fallback(loaded, draft, bridged=False) for draft in idle])
     for draft in idle:
         why = "there is no missing pair that could be bridged"
         reasons.append(Reason(draft.key, f"left out; its share goes to '{stand_in.name}'", why))
@@ -170,8 +170,8 @@ def _task(
     )
 
 
-def _no_fallback(loaded: LoadedRecipe, draft: _Draft) -> Problem:
-    when = f"before step {draft.start_step}" if draft.start_step else "without a missing pair"
+def _no_fallback(loaded: LoadedRecipe, draft: _Draft, bridged: bool) -> Problem:
+    when = f"before step {draft.start_step}" if bridged else "without a missing pair"
     return Problem(
         f"'{draft.name}' has no work {when}, and there is no '{FALLBACK}' objective with a share "
         "from the first step on to take over",

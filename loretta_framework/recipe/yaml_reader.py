@@ -37,6 +37,7 @@ _BOOLEANS = {"true": True, "True": True, "TRUE": True} | {
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_SURROGATE = re.compile("[\\ud800-\\udfff]")
 _BASES = {"0o": 8, "0x": 16}
 _MAX_DIGITS = 400
 
@@ -204,6 +205,8 @@ class _Composer:
         return self._list(path) if isinstance(event, yaml.SequenceStartEvent) else self._map(path)
 
     def _scalar(self, event: Any, path: KeyPath) -> Any:
+        if not event.value.isascii() and _SURROGATE.search(event.value):
+            self._stop(event, path, "text must not hold half a character (a lone surrogate)")
         if not event.implicit[0]:
             return event.value
         try:

@@ -89,7 +89,9 @@ def write_recipe(
     return path
 
 
-def write_bijection_world(directory: Path, count: int = 4000, length: int = 4, seed: int = 0) -> None:
+def write_bijection_world(
+    directory: Path, count: int = 4000, length: int = 4, seed: int = 0
+) -> None:
     """Shards `ab`, `bc` and `test` (all three) of the bijection world."""
     draw = random.generator(seed, "bijection")
     f, g = draw.permutation(len(LETTERS)), draw.permutation(len(LETTERS))
@@ -153,3 +155,15 @@ def _flip(
 
 def _text(indices: NDArray[np.int64]) -> str:
     return "".join(LETTERS[i] for i in indices)
+
+
+def read_text_shard(path: Path) -> list[dict[str, str]]:
+    """The samples of a shard that `write_text_shard` made."""
+    samples: dict[str, dict[str, str]] = {}
+    with tarfile.open(path) as tar:
+        for member in tar:
+            key, name, _ = member.name.split(".")
+            data = tar.extractfile(member)
+            assert data is not None
+            samples.setdefault(key, {})[name] = data.read().decode()
+    return list(samples.values())

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from loretta_framework.api.protocols import Callback, Source, Tokenizer
+from loretta_framework.checkpoint.lock import RunLock
 from loretta_framework.checkpoint.run_directory import RunDirectory
 from loretta_framework.checkpoint.weights import load_weights
 from loretta_framework.data.loader import Loader
@@ -60,6 +61,7 @@ def assemble(
     builder: Builder,
     modalities: Mapping[str, Tokenizer],
     run: RunDirectory,
+    lock: RunLock,
 ) -> Trainer:
     """A trainer at step 0, its modalities ready to encode."""
     recipe, world = loaded.recipe, World()
@@ -99,7 +101,7 @@ def assemble(
         callbacks=_callbacks(recipe.callbacks, builder),
         world=world,
         view=RunView(run.path, plan, plan.steps),
-        save=lambda trainer: save_state(trainer, run.checkpoints),
+        save=lambda trainer: save_state(trainer, run.checkpoints, lock),
         held_out=_held_out(plan, modalities, sources),
     )
 

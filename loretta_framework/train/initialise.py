@@ -49,6 +49,7 @@ def initialise(
                 ]
         elif name == _PLACE_TABLE:
             new_places, old_places = place_table(model.vocabulary), place_table(old)
+            parameter[0] = source[0]  # padding and reserved ids
             for modality in kept:
                 count = old[modality].segment_length
                 first, old_first = new_places[modality], old_places[modality]

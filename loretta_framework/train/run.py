@@ -12,6 +12,7 @@ import yaml
 
 from loretta_framework.api.protocols import Tokenizer
 from loretta_framework.checkpoint.compare import require_resumable
+from loretta_framework.checkpoint.lock import RunLock
 from loretta_framework.checkpoint.run_directory import RunDirectory
 from loretta_framework.data.fitting import fit_tokenizers, load_tokenizers
 from loretta_framework.recipe.engine import make_plan
@@ -73,12 +74,12 @@ def train(
     with ExitStack() as stack:
         if resume:
             run = RunDirectory.open(path)
-            stack.enter_context(run.acquire())
+            lock = stack.enter_context(run.acquire())
             _require_same(run, loaded, plan, say)
         else:
             run = RunDirectory.create(path, _recipe_text(loaded, path), plan)
-            stack.enter_context(run.acquire())
-        return _execute(loaded, plan, registry, run, resume, say, stack)
+            lock = stack.enter_context(run.acquire())
+        return _execute(loaded, plan, registry, run, lock, resume, say, stack)
 
 
 def fit(
@@ -110,6 +111,7 @@ def _execute(
     plan: Plan,
     registry: Registry,
     run: RunDirectory,
+    lock: RunLock,
     resume: bool,
     say: Say,
     stack: ExitStack,
@@ -117,7 +119,7 @@ def _execute(
     builder = Builder(registry)
     modalities = build_modalities(plan, builder)
     _prepare_tokenizers(plan, modalities, run, say)
-    trainer = assemble(loaded, plan, registry, builder, modalities, run)
+    trainer = assemble(loaded, plan, registry, builder, modalities, run, lock)
     plan = _keep_reasons(run, loaded, plan, builder, say)
     if resume:
         found = restore_state(trainer, run.checkpoints, say)

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from loretta_framework.checkpoint.lock import RunLock
 from loretta_framework.checkpoint.store import (
     find_checkpoint,
     load_checkpoint,
@@ -20,12 +21,19 @@ from loretta_framework.train.optim import optimizer_tensors, restore_optimizer
 from loretta_framework.train.tasks import restore_tasks, task_tensors
 
 
-def save_state(trainer: Trainer, root: Path) -> None:
+def save_state(trainer: Trainer, root: Path, lock: RunLock) -> None:
     """Write a checkpoint of all that the next step depends on, then drop the oldest.
 
     Every draw is keyed by counters, so the step and each task's data position stand for all random
     state; pools are saved because they were made with weights that are gone.
+
+    Raises:
+        RunDirectoryError: the run's lock was lost; another process may be writing.
+        CheckpointError: it cannot be written; older ones are untouched.
     """
+    lock.require_held()
+    if trainer.metrics is not None:
+        trainer.metrics.sync()  # metrics may be ahead of a checkpoint, never behind
     tensors: dict[str, dict[str, Tensor]] = {
         "model": dict(trainer.model.state_dict()),
         "optimizer": optimizer_tensors(trainer.model, trainer.optimizer),

@@ -278,11 +278,14 @@ def test_another_vocabulary_is_refused(plan, recipe):
 
 
 def test_other_contents_of_the_shards_are_refused(plan, recipe):
-    change = only(plan, replace(plan, data_hash="e" * 64), recipe)
-    assert change.severity == "refused"
-    assert str(change) == (
-        f"data contents (digest of the shards): must stay '{'d' * 64}', but is '{'e' * 64}'"
-    )
+    sets = tuple(replace(item, digest="e" * 64) for item in plan.sets)
+    changes = compare_plans(plan, replace(plan, sets=sets), recipe, recipe)
+    training = [item.name for item in plan.split("train")]
+    assert [str(change) for change in changes] == [
+        f"contents of data.train.{name}: must stay '{plan.sets[0].digest}', but is '{'e' * 64}'"
+        for name in sorted(training)
+    ]
+    assert {change.severity for change in changes} == {"refused"}
 
 
 def test_another_graph_or_draw_per_step_is_refused(plan, recipe):

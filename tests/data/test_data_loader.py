@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -225,3 +228,25 @@ def test_ordered_and_labels_reach_training(write: Write, toy: SimpleNamespace) -
     sample: TokenizedSample = step["causal"][0]
     assert (sample.key, sample.ordered, sample.label) == ("set/a", True, "3")
     assert [name for name, _ in sample.parts] == ["text", "image"]
+
+
+def test_workers_outlive_a_stop_request_to_the_group(plan: Any, modalities: dict[str, Any]) -> None:
+    whole = flat(Loader(plan, modalities, None, 0).steps(0, 17))
+    steps = Loader(plan, modalities, None, 2).steps(0, 17)
+    given = [next(steps), next(steps)]  # one from each: both have started
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    for worker in workers:
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGTERM)
+        os.kill(worker.pid, signal.SIGINT)
+    given += steps
+    assert flat(given) == whole
+    assert not multiprocessing.active_children()
+
+
+def test_workers_end_when_the_loop_is_left(plan: Any, modalities: dict[str, Any]) -> None:
+    steps = Loader(plan, modalities, None, 2).steps(0, 17)
+    next(steps)
+    steps.close()  # type: ignore[attr-defined]
+    assert not multiprocessing.active_children()

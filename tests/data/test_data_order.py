@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from loretta_framework.api.errors import InputError
 from loretta_framework.data.order import Order, SetShare, sample_at
 
-shares = st.lists(st.floats(0.001, 1000), min_size=1, max_size=5)
+shares = st.lists(st.floats(0.1, 10), min_size=1, max_size=4)
 
 
 def sets_of(weights: list[float], rows: int = 7) -> list[SetShare]:
@@ -22,8 +22,6 @@ def sets_of(weights: list[float], rows: int = 7) -> list[SetShare]:
 def test_rates_are_exact_in_the_long_run(weights: list[float], blocks: int, seed: int) -> None:
     order = Order(sets_of(weights), seed, "causal")
     length = blocks * order.block
-    if length > 20_000:
-        return
     counts = Counter(order.at(position)[0] for position in range(length))
     for index, weight in enumerate(weights):
         assert abs(counts[index] - length * weight / sum(weights)) < 1.001
@@ -33,7 +31,7 @@ def test_rates_are_exact_in_the_long_run(weights: list[float], blocks: int, seed
 @given(shares, st.integers(0, 5))
 def test_each_row_comes_once_an_epoch(weights: list[float], seed: int) -> None:
     order = Order(sets_of(weights), seed, "causal")
-    length = min(order.block, 2048) * 2
+    length = 2 * order.block
     seen = Counter(order.at(position) for position in range(length))
     assert max(seen.values()) == 1
     used = Counter(chosen for chosen, _, _ in seen)

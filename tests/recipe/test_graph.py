@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations, permutations
+from itertools import combinations, pairwise, permutations
 
 import pytest
 from hypothesis import given, settings
@@ -32,12 +32,12 @@ def all_simple_paths(graph: ModalityGraph, start: str, goal: str) -> list[tuple[
     for length in range(len(others) + 1):
         for middle in permutations(others, length):
             path = (start, *middle, goal)
-            if all(graph.has(a, b) for a, b in zip(path, path[1:], strict=False)):
+            if all(graph.has(a, b) for a, b in pairwise(path)):
                 found.append(path)
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(graphs())
 def test_shortest_paths_are_all_the_shortest_of_all_simple_paths(graph: ModalityGraph) -> None:
     for start, goal in permutations(graph.nodes, 2):
@@ -48,7 +48,7 @@ def test_shortest_paths_are_all_the_shortest_of_all_simple_paths(graph: Modality
         assert len(set(found)) == len(found)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(graphs())
 def test_components_are_what_paths_reach(graph: ModalityGraph) -> None:
     parts = graph.components()
@@ -58,7 +58,7 @@ def test_components_are_what_paths_reach(graph: ModalityGraph) -> None:
         assert together == bool(all_simple_paths(graph, a, b))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(graphs())
 def test_bridges_are_the_missing_pairs_of_a_component(graph: ModalityGraph) -> None:
     bridged = {bridge.pair: bridge.paths for bridge in graph.bridges()}

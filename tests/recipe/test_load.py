@@ -58,7 +58,7 @@ name: 5
 modalities:
   image: {kind: toy.symbols, settings: {size: big}}
   text: {kind: toy.word}
-  speech: {kind: audio.mel_codes}
+  speech: {kind: imaginary.codes}
 data:
   train:
     - {name: captions, shards: 5, modalities: [imag, text]}
@@ -76,8 +76,8 @@ requires: [nonesuch-distribution>=2]
         f"{path}:2: name: must be text, but is 5",
         f"{path}:4: modalities.image.settings.size: must be an integer, but is 'big'",
         f"{path}:5: modalities.text.kind: unknown modality 'toy.word' (did you mean 'toy.words'?)",
-        f"{path}:6: modalities.speech.kind: unknown modality 'audio.mel_codes'",
-        "pip install loretta-plugin-audio",
+        f"{path}:6: modalities.speech.kind: unknown modality 'imaginary.codes'",
+        "no plugin 'imaginary' is installed",
         f"{path}:9: data.train.0.shards: must be text or a list, but is 5",
         f"{path}:9: data.train.0.modalities.imag: the modality 'imag' is not declared "
         "(did you mean 'image'?)",
@@ -88,8 +88,7 @@ requires: [nonesuch-distribution>=2]
         f"{path}:11: train.seed: must be at least 0, but is -1",
         f"{path}:11: train.precision: must be one of 'auto', 'fp32' or 'bf16', but is 'fp8'",
         f"{path}:12: trian: unknown key 'trian' (did you mean 'train'?)",
-        f"{path}:13: requires.nonesuch-distribution>=2: needs nonesuch-distribution>=2, "
-        "which is not installed",
+        f"{path}:13: requires.0: needs nonesuch-distribution>=2, which is not installed",
     ):
         assert expected in text
     assert len(lines) == 16
@@ -254,20 +253,35 @@ def test_a_resolved_recipe_loads_to_itself(workshop: Any) -> None:
     assert again.recipe == loaded.recipe
 
 
+def outcome(path: Path, *overrides: str) -> tuple[list[str], LoadedRecipe | None]:
+    try:
+        return [], load_recipe(path, overrides)
+    except RecipeError as error:
+        return [problem.where for problem in error.problems], None
+
+
 def keys_of(loaded: LoadedRecipe) -> list[str]:
     return sorted(loaded.origins)
 
 
 JUNK = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.sampled_from(["", "x", "toy.words"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["kind", "settings", "name", "train", "x"]), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 5)
+    | st.floats()
+    | st.sampled_from(["", "x", "toy.words"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["kind", "settings", "name", "train", "x"]), inner, max_size=3
+        )
+    ),
     max_leaves=6,
 )
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data(), junk=JUNK)
 def test_no_value_in_any_place_gives_anything_but_a_recipe_error(
@@ -275,17 +289,14 @@ def test_no_value_in_any_place_gives_anything_but_a_recipe_error(
 ) -> None:
     path = workshop.recipe()
     key = data.draw(st.sampled_from(keys_of(load_recipe(path))))
-    text = write_yaml(junk).replace("\n", " ") if not isinstance(junk, dict | list) else "[{}, {x: 1}]"
-    try:
-        loaded = load_recipe(path, [f"{key}={text}"])
-    except RecipeError as error:
-        assert all(problem.where for problem in error.problems)
-    else:
+    scalar = not isinstance(junk, dict | list)
+    text = write_yaml(junk).strip() if scalar else "[{}, {x: 1}]"
+    places, loaded = outcome(path, f"{key}={text}")
+    assert all(places)
+    if loaded is not None:
         assert parse_yaml(write_yaml(loaded.resolved), "x").data == loaded.resolved
     base = parse_yaml(path.read_text(encoding="utf-8"), "x").data
     section = data.draw(st.sampled_from(sorted(base)))
     broken = workshop.recipe(write_yaml({**base, section: junk}), "broken.yaml")
-    try:
-        load_recipe(broken)
-    except RecipeError as error:
-        assert all(str(broken) in problem.where for problem in error.problems)
+    places, _ = outcome(broken)
+    assert all(str(broken) in place for place in places)

@@ -38,6 +38,18 @@ def test_list_items_are_addressed_by_name_or_index(workshop: Any) -> None:
     assert data["objectives"][0]["settings"] == {"order": "declared"}
 
 
+def test_names_with_dots_address_items_too(workshop: Any) -> None:
+    path = workshop.recipe()
+    objectives = "objectives: [{kind: causal}, {kind: toy.late}]"
+    text = path.read_text(encoding="utf-8")
+    start, end = text.index("objectives:"), text.index("train: {steps")
+    path = workshop.recipe(f"{text[:start]}{objectives}\n{text[end:]}")
+    data = loaded(path, "objectives.toy.late.share=2", "objectives.toy.late.settings.start=0.5")
+    assert data["objectives"][1]["share"] == 2
+    assert data["objectives"][1]["settings"] == {"start": 0.5}
+    assert "'objectives' has no item 'toy'" in refusal(path, "objectives.toy.lat.share=2")
+
+
 def test_sections_that_the_file_leaves_out_start_from_their_defaults(workshop: Any) -> None:
     text = workshop.recipe().read_text(encoding="utf-8").replace("callbacks: []\n", "")
     start = text.index("objectives:")
@@ -159,7 +171,7 @@ CHOICES = {
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.data())
 def test_the_order_of_overrides_never_matters(workshop: Any, data: st.DataObject) -> None:
