@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from loretta_framework.api.protocols import Callback, Source, Tokenizer
+from loretta_framework.api.protocols import Callback
 from loretta_framework.checkpoint.lock import RunLock
 from loretta_framework.checkpoint.run_directory import RunDirectory
 from loretta_framework.checkpoint.weights import load_weights
@@ -18,7 +18,7 @@ from loretta_framework.model.build import build_model
 from loretta_framework.recipe.load import LoadedRecipe
 from loretta_framework.recipe.plan import Plan
 from loretta_framework.recipe.schema import Node
-from loretta_framework.registry import Builder, Registry
+from loretta_framework.registry import Builder
 from loretta_framework.sequence.rows import TokenizedSample
 from loretta_framework.sequence.vocabulary import Vocabulary
 from loretta_framework.train.average import MovingAverage
@@ -27,45 +27,18 @@ from loretta_framework.train.initialise import initialise
 from loretta_framework.train.loop import RunView, Trainer
 from loretta_framework.train.numerics import Numerics, choose_numerics
 from loretta_framework.train.optim import build_optimizer, freeze
+from loretta_framework.train.parts import Parts
 from loretta_framework.train.quality import EdgeQuality
 from loretta_framework.train.state import save_state
 from loretta_framework.train.step import Stepper
 from loretta_framework.train.tasks import Rollouts, Task, build_tasks
 
 
-def build_modalities(plan: Plan, builder: Builder) -> dict[str, Tokenizer]:
-    """Every modality of the Plan, built but not fitted."""
-    return {
-        modality.name: builder.build_spec(
-            "modality", modality.component.kind, modality.component.settings
-        )
-        for modality in plan.modalities
-    }
-
-
-def build_sources(plan: Plan, builder: Builder) -> dict[str, Source]:
-    """Sources that map members to modalities, by "<split>/<set>"."""
-    return {
-        f"{item.split}/{item.name}": builder.build_spec(
-            "source", item.source.kind, item.source.settings
-        )
-        for item in plan.sets
-        if item.source is not None
-    }
-
-
-def assemble(
-    loaded: LoadedRecipe,
-    plan: Plan,
-    registry: Registry,
-    builder: Builder,
-    modalities: Mapping[str, Tokenizer],
-    run: RunDirectory,
-    lock: RunLock,
-) -> Trainer:
-    """A trainer at step 0, its modalities ready to encode."""
+def assemble(parts: Parts, run: RunDirectory, lock: RunLock) -> Trainer:
+    """A trainer at step 0. The modalities of `parts` must be ready to encode."""
+    loaded, plan, builder = parts.loaded, parts.plan, parts.builder
     recipe, world = loaded.recipe, World()
-    model = build_model(plan, recipe, registry, builder.note)
+    model = build_model(plan, recipe, builder.registry, builder.note)
     if recipe.init_from is not None:
         _start_from(loaded.directory / recipe.init_from, model, builder)
     freeze(model, recipe.freeze)
@@ -76,7 +49,6 @@ def assemble(
     tasks = build_tasks(plan, builder, rollouts, quality)
     rollouts.average = _moving_average(tasks, model)
     optimizer = build_optimizer(model, recipe.optimizer)
-    sources = build_sources(plan, builder)
     return Trainer(
         plan=plan,
         recipe=recipe,
@@ -86,13 +58,13 @@ def assemble(
         stepper=_stepper(loaded, plan, model, optimizer, tasks, numerics, world),
         loader=Loader(
             plan,
-            modalities,
+            parts.modalities,
             run.path,
             numerics.workers,
             world.rank,
             world.size,
             recipe.data.max_bad_fraction,
-            sources,
+            parts.sources,
         ),
         rollouts=rollouts,
         quality=quality,
@@ -102,7 +74,7 @@ def assemble(
         world=world,
         view=RunView(run.path, plan, plan.steps),
         save=lambda trainer: save_state(trainer, run.checkpoints, lock),
-        held_out=_held_out(plan, modalities, sources),
+        held_out=_held_out(parts),
     )
 
 
@@ -149,11 +121,8 @@ def _callbacks(nodes: Sequence[Node], builder: Builder) -> list[Callback]:
     return [builder.build_spec("callback", node.kind, node.settings) for node in nodes]
 
 
-def _held_out(
-    plan: Plan, modalities: Mapping[str, Tokenizer], sources: Mapping[str, Source]
-) -> list[TokenizedSample]:
-    if not plan.split("validation"):
+def _held_out(parts: Parts) -> list[TokenizedSample]:
+    if not parts.plan.split("validation"):
         return []
-    return [
-        sample.tokens for sample in read_values(plan, modalities, "validation", sources=sources)
-    ]
+    read = read_values(parts.plan, parts.modalities, "validation", sources=parts.sources)
+    return [sample.tokens for sample in read]

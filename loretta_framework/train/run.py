@@ -8,20 +8,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import yaml
-
-from loretta_framework.api.protocols import Tokenizer
 from loretta_framework.checkpoint.compare import require_resumable
 from loretta_framework.checkpoint.lock import RunLock
 from loretta_framework.checkpoint.run_directory import RunDirectory
-from loretta_framework.data.fitting import fit_tokenizers, load_tokenizers
-from loretta_framework.recipe.engine import make_plan
 from loretta_framework.recipe.load import LoadedRecipe
-from loretta_framework.recipe.nodes import needed_plugins
 from loretta_framework.recipe.plan import Plan, Reason
-from loretta_framework.registry import Builder, Registry
-from loretta_framework.train.assemble import assemble, build_modalities
+from loretta_framework.recipe.show import recipe_text
+from loretta_framework.recipe.yaml_reader import read_yaml
+from loretta_framework.train.assemble import assemble
 from loretta_framework.train.metrics import MetricsWriter
+from loretta_framework.train.parts import Parts
 from loretta_framework.train.state import restore_state
 
 Say = Callable[[str], None]
@@ -68,95 +64,63 @@ def train(
         TrainingError: loss or gradient is not finite.
         StoppedOnRequest: a signal stopped the run; its state is saved.
     """
-    registry = Registry.discover(needed_plugins(loaded.resolved))
-    plan = make_plan(loaded, registry)
-    path = Path(run_dir) if run_dir is not None else Path("runs") / plan.name
+    parts = Parts.build(loaded)
+    path = Path(run_dir) if run_dir is not None else Path("runs") / parts.plan.name
     with ExitStack() as stack:
         if resume:
             run = RunDirectory.open(path)
             lock = stack.enter_context(run.acquire())
-            _require_same(run, loaded, plan, say)
+            _require_same(run, parts, say)
         else:
-            run = RunDirectory.create(path, _recipe_text(loaded, path), plan)
+            run = RunDirectory.create(path, _recipe_text(loaded, path), parts.plan)
             lock = stack.enter_context(run.acquire())
-        return _execute(loaded, plan, registry, run, lock, resume, say, stack)
+        return _execute(parts, run, lock, resume, say)
 
 
-def fit(
-    loaded: LoadedRecipe, directory: Path, registry: Registry | None = None
-) -> dict[str, dict[str, float]]:
+def fit(loaded: LoadedRecipe, directory: Path) -> dict[str, dict[str, float]]:
     """Fit the recipe's tokenizers that learn, into `directory`; figures by modality."""
-    registry = registry or Registry.discover(needed_plugins(loaded.resolved))
-    plan = make_plan(loaded, registry)
-    return fit_tokenizers(plan, build_modalities(plan, Builder(registry)), directory, plan.seed)
+    return Parts.build(loaded).fit(directory)
 
 
 def _recipe_text(loaded: LoadedRecipe, directory: Path) -> str:
     """The resolved recipe as a file in `directory`, where it loads to the same recipe."""
-    return yaml.safe_dump(loaded.resolved_for(directory), sort_keys=False, allow_unicode=True)
+    return recipe_text(loaded.resolved_for(directory))
 
 
-def _require_same(run: RunDirectory, loaded: LoadedRecipe, plan: Plan, say: Say) -> None:
-    text = _recipe_text(loaded, run.path)
-    old_recipe, new_recipe = yaml.safe_load(run.read_recipe()), yaml.safe_load(text)
+def _require_same(run: RunDirectory, parts: Parts, say: Say) -> None:
+    old_recipe = read_yaml(run.recipe_file).data
+    new_recipe = parts.loaded.resolved_for(run.path)
     for change in require_resumable(
-        run.read_plan(), plan, old_recipe, new_recipe, where=str(run.path)
+        run.read_plan(), parts.plan, old_recipe, new_recipe, where=str(run.path)
     ):
         say(f"note: {change}")
-    run.update(text, plan)
+    run.update(_recipe_text(parts.loaded, run.path), parts.plan)
 
 
-def _execute(
-    loaded: LoadedRecipe,
-    plan: Plan,
-    registry: Registry,
-    run: RunDirectory,
-    lock: RunLock,
-    resume: bool,
-    say: Say,
-    stack: ExitStack,
-) -> FinishedRun:
-    builder = Builder(registry)
-    modalities = build_modalities(plan, builder)
-    _prepare_tokenizers(plan, modalities, run, say)
-    trainer = assemble(loaded, plan, registry, builder, modalities, run, lock)
-    plan = _keep_reasons(run, loaded, plan, builder, say)
+def _execute(parts: Parts, run: RunDirectory, lock: RunLock, resume: bool, say: Say) -> FinishedRun:
+    for name, figures in parts.prepare_tokenizers(run.tokenizers).items():
+        told = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
+        say(f"fitted the tokenizer of {name}: {told}")
+    trainer = assemble(parts, run, lock)
+    plan = _keep_reasons(run, parts, say)
     if resume:
         found = restore_state(trainer, run.checkpoints, say)
         say(f"resuming after step {trainer.step}" if found else "no checkpoint yet: step 0")
         if trainer.step >= plan.steps:
             say(f"the run is finished: {trainer.step} of {plan.steps} steps")
             return FinishedRun(run.path, plan, trainer.step, {})
-    metrics = stack.enter_context(MetricsWriter(run.metrics_file))
-    metrics.truncate_after(trainer.step)
-    trainer.metrics = metrics
-    trainer.run()
+    with MetricsWriter(run.metrics_file) as metrics:
+        metrics.truncate_after(trainer.step)
+        trainer.metrics = metrics
+        trainer.run()
     return FinishedRun(run.path, plan, trainer.step, trainer.last)
 
 
-def _prepare_tokenizers(
-    plan: Plan, modalities: Mapping[str, Tokenizer], run: RunDirectory, say: Say
-) -> None:
-    """Fit once; a run that has fitted tokenizers keeps them, verified by their hashes."""
-    if not any(modality.fitted for modality in plan.modalities):
-        return
-    marker = run.tokenizers / "complete"
-    if marker.is_file():
-        load_tokenizers(plan, modalities, run.tokenizers)
-        return
-    for name, figures in fit_tokenizers(plan, modalities, run.tokenizers, plan.seed).items():
-        told = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
-        say(f"fitted the tokenizer of {name}: {told}")
-    marker.touch()
-
-
-def _keep_reasons(
-    run: RunDirectory, loaded: LoadedRecipe, plan: Plan, builder: Builder, say: Say
-) -> Plan:
+def _keep_reasons(run: RunDirectory, parts: Parts, say: Say) -> Plan:
     """Print the automatic choices once, and store them with the plan."""
-    chosen = tuple(Reason(*reason) for reason in builder.reasons)
+    chosen = tuple(Reason(*reason) for reason in parts.builder.reasons)
     for reason in chosen:
         say(f"{reason.key} = {reason.choice} ({reason.why})")
-    plan = replace(plan, reasons=plan.reasons + chosen)
-    run.update(_recipe_text(loaded, run.path), plan)
+    plan = replace(parts.plan, reasons=parts.plan.reasons + chosen)
+    run.update(_recipe_text(parts.loaded, run.path), plan)
     return plan
