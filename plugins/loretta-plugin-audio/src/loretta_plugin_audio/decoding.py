@@ -15,6 +15,9 @@ FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG")
 ENCODINGS = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "VORBIS", "OPUS")
 """What may be inside; libsndfile's other decoders are rarely used and never needed here."""
 
+_BEGINNINGS = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS")
+"""Looked at first: libsndfile would try its other decoders, MP3 among them, to tell the format."""
+
 MAX_CHANNELS = 8
 RATES = (1000, 384_000)
 
@@ -28,6 +31,8 @@ def decode_file(data: bytes, max_seconds: float) -> tuple[FloatArray, int]:
     Raises:
         ValueError: another format, too long, too many channels, empty, or damaged.
     """
+    if data[:4] not in _BEGINNINGS:
+        raise ValueError("a sound cannot be read: it is none of WAV, FLAC, OGG")
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             _check_header(file, max_seconds)
@@ -37,7 +42,7 @@ def decode_file(data: bytes, max_seconds: float) -> tuple[FloatArray, int]:
             ), file.samplerate
     # libsndfile's errors are RuntimeErrors; its Python side lets TypeErrors and others through.
     except Exception as error:
-        what = str(error).replace(repr(data), "") or type(error).__name__
+        what = str(error) or type(error).__name__
         raise ValueError(f"a sound cannot be read: {_without_address(what)}") from error
 
 
