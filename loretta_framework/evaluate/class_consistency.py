@@ -66,31 +66,29 @@ class ClassConsistency:
     def _edge(
         self, context: EvaluationContext, judges: Judges, source: str, target: str
     ) -> dict[str, Any]:
-        bridge = self._bridge(context, source, target)
+        chained = self.settings.chained_generations
+        bridge = bridge_path(context.plan, source, target) if chained else None
         judge = judges.of(target)
         reason = judge if isinstance(judge, str) else why_unusable(context.samples, source)
         if reason is not None:
             asked = METRICS if bridge else METRICS[:-1]
             return dict.fromkeys(asked) | {f"{m}_reason": reason for m in asked}
         assert isinstance(judge, Appointed)
-        made = self._generate(context, (source, target))
+        made = self._generate(context, (source, target), self.settings.generations)
         found = self._figures(context, judges, judge, made, edge_name(source, target), target)
         if bridge:
-            chained = self._generate(context, bridge)
+            hopped = self._generate(context, bridge, chained)
             draw = context.draw("chained_class_accuracy", *bridge)
-            accuracy = self._accuracy(judges, judge, chained, target, draw)
+            accuracy = self._accuracy(judges, judge, hopped, target, draw)
             found["chained_class_accuracy"] = {**accuracy, "path": list(bridge)}
         return found
 
-    def _bridge(
-        self, context: EvaluationContext, source: str, target: str
-    ) -> tuple[str, ...] | None:
-        return bridge_path(context.plan, source, target) if self.settings.chained else None
-
-    def _generate(self, context: EvaluationContext, path: tuple[str, ...]) -> Generations:
+    def _generate(
+        self, context: EvaluationContext, path: tuple[str, ...], least: int
+    ) -> Generations:
         usable = having(context.samples, path[0], labelled=True)
-        sources = balanced(usable, self.settings.generations, context.seed)
-        copies = -(-self.settings.generations // len(sources))
+        copies = -(-least // len(usable))
+        sources = balanced(usable, -(-least // copies), context.seed)
         requests = [
             RolloutRequest(
                 sample.tokens.tokens(path[0]),

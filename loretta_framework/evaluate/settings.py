@@ -42,9 +42,10 @@ class ClassConsistencySettings(Settings):
         default=1.0, description="1 samples the model's distribution, 0 takes the most likely id."
     )
     edges: EdgeChoice = Field(default="all", description="Which directed edges to judge.")
-    chained: bool = Field(
-        default=True,
-        description="Also judge generation over the bridge, hop by hop, as a baseline.",
+    chained_generations: Annotated[int, Field(ge=0)] = Field(
+        default=250,
+        description="Generations over the bridge, hop by hop, as a baseline of an unseen edge; "
+        "at least so many, 0: none.",
     )
     judge_members: Annotated[int, Field(ge=1, le=3)] = Field(
         default=1, description="Networks whose votes are averaged in each judge."

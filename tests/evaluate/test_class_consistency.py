@@ -14,7 +14,7 @@ from loretta_framework.evaluate.settings import ClassConsistencySettings
 
 
 def measure(context: object, **settings: object) -> dict[str, Any]:
-    chosen = ClassConsistencySettings(**{"generations": 200, **settings})  # type: ignore[arg-type]
+    chosen = ClassConsistencySettings(**{"generations": 200, "chained_generations": 60, **settings})  # type: ignore[arg-type]
     return ClassConsistency(chosen).evaluate(context)  # type: ignore[arg-type]
 
 
@@ -113,8 +113,8 @@ def test_at_least_the_generations_asked_for_with_several_per_source(
         return real(model, requests, *arguments, **options)
 
     monkeypatch.setattr(class_consistency, "rollout", counting)
-    measure(world.context("oracle"), generations=130, edges="unobserved", chained=False)
-    assert counts == [180, 180]
+    measure(world.context("oracle"), generations=130, edges="unobserved", chained_generations=50)
+    assert counts == [132, 50, 132, 50]
 
 
 def test_the_same_seed_gives_the_same_figures(world: SimpleNamespace) -> None:
