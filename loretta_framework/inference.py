@@ -67,13 +67,8 @@ def load(
     plan = run.read_plan()
     weights = load_weights(run.path, warn)
     registry = Registry.discover(())  # plugins come in when their components are asked for
-    builder = Builder(registry)
-    modalities, extensions = {}, {}
-    for node in plan.modalities:
-        kind = node.component.kind
-        modalities[node.name] = builder.build_spec("modality", kind, node.component.settings)
-        extensions[node.name] = registry.spec("modality", kind).capabilities.extensions  # type: ignore[attr-defined]
-    load_tokenizers(plan, modalities, run.tokenizers)
+    tokenizers, extensions = _tokenizers(plan, registry)
+    load_tokenizers(plan, tokenizers, run.tokenizers)
     model = build_model(plan, load_recipe(run.recipe_file).recipe, registry)
     try:
         model.load_state_dict(weights.tensors)
@@ -83,7 +78,20 @@ def load(
             where=str(weights.source),
             fix="restore the run's plan.json and recipe.yaml from a copy",
         ) from error
-    return LoadedModel(plan, model.to(device).eval(), modalities, extensions)
+    return LoadedModel(plan, model.to(device).eval(), tokenizers, extensions)
+
+
+def _tokenizers(
+    plan: Plan, registry: Registry
+) -> tuple[dict[str, Tokenizer], dict[str, tuple[str, ...]]]:
+    """Tokenizers, built but not fitted, and the extensions each reads."""
+    builder = Builder(registry)
+    tokenizers, extensions = {}, {}
+    for node in plan.modalities:
+        kind = node.component.kind
+        tokenizers[node.name] = builder.build_spec("modality", kind, node.component.settings)
+        extensions[node.name] = registry.spec("modality", kind).capabilities.extensions  # type: ignore[attr-defined]
+    return tokenizers, extensions
 
 
 def _require_device(device: str | torch.device) -> None:
@@ -141,12 +149,7 @@ class LoadedModel:
             InputError: a modality is unknown, a value cannot be used, or a number is out of range.
         """
         self._block(to)
-        _require(num_samples >= 1, f"num_samples must be 1 or more, but is {num_samples}")
-        _require(
-            np.isfinite(temperature) and temperature >= 0,
-            f"temperature must be finite and 0 or more, but is {temperature}",
-        )
-        _require(top_k is None or top_k >= 1, f"top_k must be 1 or more, but is {top_k}")
+        _require_sampling(num_samples, temperature, top_k)
         prompt = self.segments(sources)
         length = self.plan.vocabulary[to].max_tokens
         uniforms_NT = np.stack(
@@ -260,6 +263,15 @@ class LoadedModel:
                 fix=f"the run has {', '.join(self.modalities)}",
             )
         return self.plan.vocabulary[modality]
+
+
+def _require_sampling(num_samples: int, temperature: float, top_k: int | None) -> None:
+    _require(num_samples >= 1, f"num_samples must be 1 or more, but is {num_samples}")
+    _require(
+        np.isfinite(temperature) and temperature >= 0,
+        f"temperature must be finite and 0 or more, but is {temperature}",
+    )
+    _require(top_k is None or top_k >= 1, f"top_k must be 1 or more, but is {top_k}")
 
 
 def _require(holds: bool, otherwise: str) -> None:

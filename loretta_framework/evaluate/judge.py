@@ -6,7 +6,8 @@ K classes, M members.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,7 +106,7 @@ def _fit(
 ) -> nn.Module:
     draw = random.generator(seed, "evaluate/judge", member)
     steps = int(np.clip(20 * len(x_NCHW) // BATCH, *STEPS))
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+    with torch.random.fork_rng(devices=[]), torch.enable_grad(), _one_thread():
         torch.manual_seed(random.key(seed, "evaluate/judge/init", member) % 2**63)
         network = build_network(x_NCHW.shape[1:], classes, grid)
         optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2)
@@ -119,6 +120,17 @@ def _fit(
             optimizer.step()
             schedule.step()
     return network.eval()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Networks this small gain nothing from more, and one gives the same sums on any machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _probabilities(network: nn.Module, x_NCHW: Tensor) -> Tensor:

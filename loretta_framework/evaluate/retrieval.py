@@ -5,20 +5,15 @@ S sources, G targets; both are the same samples seen from their two modalities.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loretta_framework.data.values import ValueSample
 from loretta_framework.evaluate.context import EvaluationContext, Findings, edge_name
 from loretta_framework.evaluate.intervals import proportion
+from loretta_framework.evaluate.pairs import likelihood_matrix
 from loretta_framework.evaluate.selection import balanced, directed_pairs, having, why_unusable
 from loretta_framework.evaluate.settings import RetrievalSettings
-from loretta_framework.generation.score import score_rows
-from loretta_framework.model.any_to_any import AnyToAny
-from loretta_framework.sequence.rows import Segment, build_row
 
 
 class Retrieval:
@@ -52,25 +47,6 @@ class Retrieval:
             "retrieval_at_1": proportion(by_source, context.draw("retrieval", name), count),
             "target_ranking_at_1": proportion(by_target, context.draw("ranking", name), count),
         }
-
-
-def likelihood_matrix(
-    model: AnyToAny, samples: Sequence[ValueSample], source: str, target: str
-) -> NDArray[np.float64]:
-    """float64 (S, G), log p(target of sample g | source of sample s) in nats."""
-    rows = [
-        build_row(
-            model.vocabulary,
-            [
-                Segment(source, given.tokens.tokens(source), 0.0),
-                Segment(target, wanted.tokens.tokens(target)),
-            ],
-        )
-        for given in samples
-        for wanted in samples
-    ]
-    nats = np.array([score.nats for score in score_rows(model, rows)])
-    return -nats.reshape(len(samples), len(samples))
 
 
 def _impossible(reason: str) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class SampleReader:
     Args:
         model: the run's model and tokenizers.
         sources: built sources by "<split>/<set>".
-        label: where classes stand, in all sets; None: as the recipe says.
+        label: where classes stand; None: as the recipe says.
         note: told of automatic choices.
     """
 
@@ -73,33 +73,35 @@ class SampleReader:
     def training(self, modality: str, limit: int) -> list[ValueSample]:
         """Real training samples of one modality, at most `limit`, spread evenly over the sets.
 
-        A training set without a label is read with the test sets' one; where its samples lack
-        that, they come without classes.
+        A training set that declares no label is read with the one given for the evaluation, or
+        with the test sets'; where its samples lack that, they come without classes.
 
         Raises:
             ShardError: a set cannot be read.
         """
-        plan = self.model.plan
         own = [
-            replace(self._labelled(item), modalities=(modality,), missing="keep")
-            for item in plan.split("train")
+            replace(item, modalities=(modality,), missing="keep")
+            for item in self.model.plan.split("train")
             if any(modality in combo for combo, _ in item.combinations)
         ]
         common = self._common_label()
-        lent = [item if item.label else replace(item, label=common) for item in own]
-        if lent != own:
-            try:
-                found = self._read(lent, limit)
-            except ShardError:
-                pass  # a set without classes is no fault; other damage shows again below
-            else:
-                self.note(
-                    f"label of {', '.join(item.name for item in own if not item.label)}",
-                    str(common),
-                    f"training sets that declare none; the judge of {modality} needs classes",
-                )
-                return found
-        return self._read(own, limit)
+        lent = [replace(item, label=self.label or item.label or common) for item in own]
+        if lent == own:
+            return self._read(own, limit)
+        named = ", ".join(a.name for a, b in zip(own, lent, strict=True) if a != b)
+        try:
+            found = self._read(lent, limit)
+        except ShardError as error:
+            # Classes elsewhere would not be those of the test samples: better none than wrong ones.
+            bare = [replace(item, label=None if self.label else item.label) for item in own]
+            found = self._read(bare, limit)  # other damage shows again here
+            self.note(
+                f"label of {named}", "none", f"there is no {self.label or common}: {error.what}"
+            )
+        else:
+            why = f"they declare none or another; the judge of {modality} needs the test's classes"
+            self.note(f"label of {named}", str(self.label or common), why)
+        return found
 
     def _read(self, sets: Sequence[SetPlan], limit: int) -> list[ValueSample]:
         plan = replace(self.model.plan, sets=tuple(sets))

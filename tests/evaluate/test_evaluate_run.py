@@ -14,6 +14,7 @@ from loretta_framework.cli.main import main
 from loretta_framework.evaluate.report import Collected, edge_entries
 from loretta_framework.evaluate.samples import SampleReader
 from loretta_framework.inference import load
+from loretta_framework.shards.writing import ShardWriter
 from loretta_framework.testing.small_runs import SETS, write_small_run
 
 EVALUATE = [
@@ -86,6 +87,28 @@ def test_training_samples_of_a_judge_come_from_training_sets_only(runs: Path) ->
         assert not {sample.key for sample in found} & test_keys
         assert all(sample.tokens.modalities == {modality} for sample in found)
         assert len(reader.training(modality, 10)) == 10
+
+
+def test_training_sets_without_classes_leave_the_judge_without_a_figure_not_the_run(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(runs / "shards", tmp_path / "shards")
+    for shard in (tmp_path / "shards").glob("pages-*"):
+        shard.unlink()
+    with ShardWriter(tmp_path / "shards", "pages") as writer:
+        for index in range(12):
+            writer.write(f"p{index}", {"english.txt": b"one dog", "figures.txt": b"1"})
+    run = write_small_run(tmp_path, evaluate=EVALUATE)
+    for label in ([], ["--label", "meta.number"]):
+        assert main(["evaluate", str(run), "--json", *label]) == 0
+        content = json.loads(capsys.readouterr().out)
+        figures = edge(content, "roman", "english")
+        assert figures["class_accuracy"] is None
+        assert "give the training sets a label" in figures["class_accuracy_reason"]
+        assert edge(content, "english", "roman")["class_accuracy"]["value"] >= 0
+        notes = {note["key"]: note for note in content["notes"]}
+        assert notes["label of pages"]["choice"] == "none"
+        assert "meta.number" in notes["label of pages"]["why"]
 
 
 def test_json_is_pure_and_equal_to_the_file(

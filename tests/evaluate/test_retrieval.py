@@ -7,9 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from loretta_framework.evaluate.retrieval import Retrieval, likelihood_matrix
+from loretta_framework.data.values import ValueSample
+from loretta_framework.evaluate import pairs
+from loretta_framework.evaluate.pairs import likelihood_matrix
+from loretta_framework.evaluate.retrieval import Retrieval
 from loretta_framework.evaluate.selection import balanced, directed_pairs
 from loretta_framework.evaluate.settings import RetrievalSettings
+from loretta_framework.generation.score import score_rows
+from loretta_framework.sequence.rows import Segment, build_row
+from loretta_framework.testing.small_models import small_model, small_sample
 
 
 def measure(context: object, **settings: object) -> dict[str, dict[str, object]]:
@@ -106,3 +112,31 @@ def test_pairs_follow_the_plan(world: SimpleNamespace) -> None:
     assert directed_pairs(context.plan, context.samples)[0] == ("image", "text")
     unseen = directed_pairs(context.plan, context.samples, "unobserved")
     assert unseen == [("image", "speech"), ("speech", "image")]
+
+
+def test_sharing_a_source_among_targets_changes_no_likelihood(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Against whole rows through a real Transformer; lengths vary, so targets are padded."""
+    model = small_model()
+    samples = [
+        ValueSample(sample.key, None, (), sample)
+        for sample in (small_sample(i, "image", "text", "speech") for i in range(7))
+    ]
+    monkeypatch.setattr(pairs, "TARGETS_AT_ONCE", 3)
+    for source, target in (("speech", "text"), ("text", "image"), ("image", "speech")):
+        rows = [
+            build_row(
+                model.vocabulary,
+                [
+                    Segment(source, given.tokens.tokens(source), 0.0),
+                    Segment(target, wanted.tokens.tokens(target)),
+                ],
+            )
+            for given in samples
+            for wanted in samples
+        ]
+        slow_SG = -np.array([score.nats for score in score_rows(model, rows)]).reshape(7, 7)
+        fast_SG = likelihood_matrix(model, samples, source, target)
+        np.testing.assert_allclose(fast_SG, slow_SG, atol=2e-4)
+        assert np.ptp(slow_SG) > 1

@@ -61,12 +61,13 @@ class Spectrogram:
         turns_TF = random.random(magnitude_TF.shape, np.float32) * np.float32(2 * np.pi)
         phase_TF = np.exp(1j * turns_TF).astype(np.complex64)
         before_TF = np.zeros_like(phase_TF)
+        weights_S = self._weights(len(magnitude_TF))
         for _ in range(self._iterations):
-            now_TF = self._transform(self._inverse(magnitude_TF * phase_TF))
+            now_TF = self._transform(self._inverse(magnitude_TF * phase_TF, weights_S))
             phase_TF = now_TF - np.float32(_MOMENTUM) * before_TF
             phase_TF = phase_TF / np.maximum(np.abs(phase_TF), np.float32(_TINY))
             before_TF = now_TF
-        wave_S = self._inverse(magnitude_TF * phase_TF)
+        wave_S = self._inverse(magnitude_TF * phase_TF, weights_S)
         return wave_S / max(float(np.abs(wave_S).max()), 1.0)
 
     def _magnitude(self, log_mel_TM: FloatArray) -> FloatArray:
@@ -85,27 +86,30 @@ class Spectrogram:
     def _transform(self, wave_S: FloatArray) -> NDArray[np.complex64]:
         """(T * hop,) -> (T, F)."""
         ahead = (self._length - self._hop) // 2
-        framed_S = np.pad(wave_S, (ahead, self._length - self._hop - ahead))
+        framed_S = np.zeros(len(wave_S) + self._length - self._hop, np.float32)
+        framed_S[ahead : ahead + len(wave_S)] = wave_S
         frames = np.lib.stride_tricks.sliding_window_view(framed_S, self._length)[:: self._hop]
         return np.fft.rfft(frames * self._window, self._size).astype(np.complex64)
 
-    def _inverse(self, spectrum_TF: NDArray[np.complex64]) -> FloatArray:
+    def _weights(self, frames: int) -> FloatArray:
+        """What the squared windows add up to at each sample of `frames` frames."""
+        squares = np.broadcast_to(self._window**2, (frames, self._length))
+        return np.maximum(self._overlap(squares), np.float32(1e-3))
+
+    def _inverse(self, spectrum_TF: NDArray[np.complex64], weights_S: FloatArray) -> FloatArray:
         """(T, F) -> (T * hop,): overlapping frames added, divided by the windows' own sum."""
-        frames = np.fft.irfft(spectrum_TF, self._size)[:, : self._length].astype(np.float32)
-        weights = np.broadcast_to(self._window**2, frames.shape)
-        sums_S, weights_S = self._overlap(frames * self._window), self._overlap(weights)
+        frames = np.fft.irfft(spectrum_TF, self._size)[:, : self._length]
+        sums_S = self._overlap(frames * self._window)
         ahead = (self._length - self._hop) // 2
         kept = slice(ahead, ahead + len(spectrum_TF) * self._hop)
-        weights_S = np.maximum(weights_S, np.float32(1e-3))
         wave_S: FloatArray = np.asarray(sums_S / weights_S, np.float32)[kept]
         return wave_S
 
     def _overlap(self, frames: FloatArray) -> FloatArray:
         """Frames (T, window) added up at their places; by hops, since a loop over T is slow."""
         count, parts = len(frames), -(-self._length // self._hop)
-        padded = np.pad(frames, ((0, 0), (0, parts * self._hop - self._length)))
-        hops = padded.reshape(count, parts, self._hop)
         added = np.zeros((count + parts - 1, self._hop), np.float32)
         for part in range(parts):
-            added[part : part + count] += hops[:, part]
+            hop = frames[:, part * self._hop : (part + 1) * self._hop]  # the last may be shorter
+            added[part : part + count, : hop.shape[1]] += hop
         return added.ravel()
