@@ -45,8 +45,9 @@ test: setup lint
 soak: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak -rfEsxX --no-fold-skipped $(TESTS)
 
-data/svl-digits/README.md: | setup
+data/svl-digits/README.md: $(wildcard data/svl-digits-speech/*.tar) loretta_framework/shards/preparers/svl_digits.py | setup
 	$(LORETTA) data prepare svl-digits --out data/svl-digits
+	@touch $@
 
 demo: setup data/svl-digits/README.md
 	$(LORETTA) train recipes/svl-digits.yaml --run-dir runs/svl-digits $(call resume,svl-digits)

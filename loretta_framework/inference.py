@@ -19,7 +19,11 @@ from loretta_framework.api.protocols import FloatArray, IntArray, Tokenizer
 from loretta_framework.api.random import generator
 from loretta_framework.checkpoint.run_directory import RunDirectory
 from loretta_framework.checkpoint.weights import load_weights
-from loretta_framework.data.fitting import load_tokenizers
+from loretta_framework.data.fitting import (
+    load_tokenizers,
+    require_tokenizers,
+    tokenizer_digests,
+)
 from loretta_framework.generation.decode import evaluating
 from loretta_framework.generation.decode import generate as decode_segments
 from loretta_framework.generation.score import RowScore, score_rows
@@ -69,6 +73,8 @@ def load(
     registry = Registry.discover(())  # plugins come in when their components are asked for
     tokenizers, extensions = _tokenizers(plan, registry)
     load_tokenizers(plan, tokenizers, run.tokenizers)
+    saved = weights.state.get("tokenizers", {})
+    require_tokenizers(saved, tokenizer_digests(plan, run.tokenizers), run.tokenizers)
     model = build_model(plan, load_recipe(run.recipe_file).recipe, registry)
     try:
         model.load_state_dict(weights.tensors)

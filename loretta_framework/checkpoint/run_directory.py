@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +87,15 @@ class RunDirectory:
             self._write(recipe_yaml, plan)
         except OSError as error:
             raise self._unwritable(error) from error
+
+    def discard(self) -> None:
+        """Undo `create` for a run that never took a step: the directory may be started again.
+
+        The plan goes first: without it the directory holds no run.
+        """
+        self.plan_file.unlink(missing_ok=True)
+        self.recipe_file.unlink(missing_ok=True)
+        shutil.rmtree(self.tokenizers, ignore_errors=True)
 
     def acquire(self) -> RunLock:
         """Take the right to write; use as a context manager.

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
+from loretta_framework.api.errors import InputError
+
 
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a recipe key.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Default: runs/<recipe name>/tokenizers."
+    "--out", type=click.Path(path_type=Path), help="Default: runs/<recipe name>-tokenizers."
 )
 def fit(recipe: Path, overrides: tuple[str, ...], out: Path | None) -> None:
     """Fit the tokenizers of RECIPE and show how well they fit."""
@@ -19,7 +21,13 @@ def fit(recipe: Path, overrides: tuple[str, ...], out: Path | None) -> None:
     from loretta_framework.train.run import fit as execute
 
     loaded = load_recipe(recipe, overrides)
-    directory = out or Path("runs") / loaded.recipe.name / "tokenizers"
+    directory = out or Path("runs") / f"{loaded.recipe.name}-tokenizers"
+    if (directory.parent / "plan.json").exists():
+        raise InputError(
+            "these tokenizers belong to a run, whose weights need them as they are",
+            where=str(directory),
+            fix="give another --out",
+        )
     figures = execute(loaded, directory)
     for name, values in figures.items():
         told = ", ".join(f"{key} {value:.4g}" for key, value in values.items())

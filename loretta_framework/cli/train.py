@@ -21,7 +21,11 @@ def train(
     from loretta_framework.train.run import TINY
     from loretta_framework.train.run import train as execute
 
-    loaded = load_recipe(recipe, [*(TINY if tiny else ()), *overrides])
+    own = {text.split("=", 1)[0] for text in overrides}
+    reduced = [text for text in TINY if tiny and text.split("=", 1)[0] not in own]
+    loaded = load_recipe(recipe, [*reduced, *overrides])
+    if tiny and run_dir is None:  # never among the steps of a real run
+        run_dir = Path("runs") / f"{loaded.recipe.name}-tiny"
     run = execute(
         loaded, run_dir, resume=resume, say=lambda text: click.echo(f"  {text}", err=True)
     )

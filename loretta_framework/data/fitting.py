@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
-from loretta_framework.api.errors import CheckpointError, ShardError
+from loretta_framework.api.errors import CheckpointError, Problem, RecipeError, ShardError
 from loretta_framework.api.protocols import FittedTokenizer, Modality, Source
 from loretta_framework.api.random import generator
 from loretta_framework.data.decode import DecodeFailure, Decoder
@@ -94,6 +94,7 @@ def fit_tokenizers(
 
     Raises:
         ShardError: there is nothing to fit on, or too much of it cannot be decoded.
+        RecipeError: a tokenizer cannot be fitted with its settings, or its state not be written.
     """
     names = [modality.name for modality in plan.modalities if modality.fitted]
     readers = open_sets(plan.split("train"), sources) if names else []
@@ -102,9 +103,38 @@ def fit_tokenizers(
     for name in names:
         tokenizer = _fitted(modalities, name)
         values = TrainingValues(readers, decoder, name, seed, max_bad_fraction)
-        figures[name] = {key: float(v) for key, v in tokenizer.fit(values, seed).items()}
-        _save(tokenizer, figures[name], directory / name)
+        try:
+            figures[name] = {key: float(v) for key, v in tokenizer.fit(values, seed).items()}
+            _save(tokenizer, figures[name], directory / name)
+        except (ValueError, OSError) as error:
+            raise RecipeError(
+                [Problem(f"the tokenizer cannot be fitted: {error}", f"modalities.{name}")]
+            ) from error
     return figures
+
+
+def tokenizer_digests(plan: Plan, directory: Path) -> dict[str, str]:
+    """Modality -> sha256 over the files of its fitted state; what ids mean depends on them."""
+    return {
+        modality.name: sha256(json.dumps(_hashes(directory / modality.name)).encode()).hexdigest()
+        for modality in plan.modalities
+        if modality.fitted
+    }
+
+
+def require_tokenizers(saved: Mapping[str, str], found: Mapping[str, str], where: Path) -> None:
+    """Refuse tokenizers other than those that the weights were trained with.
+
+    Raises:
+        CheckpointError: a digest differs; ids would mean something else.
+    """
+    for name in sorted({*saved, *found}):
+        if saved.get(name) != found.get(name):
+            raise CheckpointError(
+                f"the tokenizer of '{name}' is not the one that the weights were trained with",
+                where=str(where / name),
+                fix="restore the run's tokenizers from a copy, or train again",
+            )
 
 
 def load_tokenizers(plan: Plan, modalities: Mapping[str, object], directory: Path) -> None:

@@ -83,6 +83,8 @@ def content_runs(row: TokenRow, vocabulary: Vocabulary) -> list[Span]:
 
 def draw_spans(draw: np.random.Generator, runs: Sequence[Span], mean: float) -> list[Span]:
     """Disjoint spans in order, each inside one run, with at least one position between two."""
+    if not runs:
+        return []
     count = min(int(draw.poisson(mean)), NUM_SENTINELS)
     taken: list[Span] = []
     for _ in range(count):

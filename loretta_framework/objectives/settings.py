@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from loretta_framework.api.settings import ObjectiveSettings, TaskSchedule
 
@@ -83,6 +83,15 @@ class TransitiveSettings(ObjectiveSettings):
         default=None,
         description="Hold a link until it saves this part of its target's unconditional nats.",
     )
+
+    @model_validator(mode="after")
+    def _something_is_learned(self) -> TransitiveSettings:
+        if self.link_only and self.pseudo_weight == 0:
+            raise ValueError(
+                "link_only must come with a pseudo_weight above 0, but it is 0: rows made from a "
+                "lone link hold generated segments only"
+            )
+        return self
 
     def schedule(self) -> TaskSchedule:
         """Starts late and takes `every` steps of samples at once."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from pathlib import Path
@@ -61,4 +60,5 @@ def _moved(text: str, old: Path, new: Path, pattern: bool = True) -> str:
     start = os.path.relpath(tidy(Path(old, *parts[:cut])), new)
     if start == ".":
         return "/".join(parts[cut:])
-    return os.path.join(glob.escape(start) if pattern else start, *parts[cut:])
+    # Only `*` is wild in a shard pattern besides braces; escaping `[` would change the folder.
+    return os.path.join(start, *parts[cut:])

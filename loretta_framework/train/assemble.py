@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ from loretta_framework.api.protocols import Callback
 from loretta_framework.checkpoint.lock import RunLock
 from loretta_framework.checkpoint.run_directory import RunDirectory
 from loretta_framework.checkpoint.weights import load_weights
+from loretta_framework.data.fitting import tokenizer_digests
 from loretta_framework.data.loader import Loader
 from loretta_framework.data.values import read_values
 from loretta_framework.model.any_to_any import AnyToAny
@@ -39,8 +40,9 @@ def assemble(parts: Parts, run: RunDirectory, lock: RunLock) -> Trainer:
     loaded, plan, builder = parts.loaded, parts.plan, parts.builder
     recipe, world = loaded.recipe, World()
     model = build_model(plan, recipe, builder.registry, builder.note)
-    if recipe.init_from is not None:
-        _start_from(loaded.directory / recipe.init_from, model, builder)
+    digests = tokenizer_digests(plan, run.tokenizers)
+    if recipe.init_from is not None and not run.checkpoints.is_dir():
+        _start_from(loaded.directory / recipe.init_from, model, builder, digests)
     freeze(model, recipe.freeze)
     numerics = choose_numerics(recipe, model.backbone.width, builder.note)
     torch.set_num_threads(numerics.threads)
@@ -73,18 +75,22 @@ def assemble(parts: Parts, run: RunDirectory, lock: RunLock) -> Trainer:
         callbacks=_callbacks(recipe.callbacks, builder),
         world=world,
         view=RunView(run.path, plan, plan.steps),
+        tokenizers=digests,
         save=lambda trainer: save_state(trainer, run.checkpoints, lock),
         held_out=_held_out(parts),
     )
 
 
-def _start_from(where: Path, model: AnyToAny, builder: Builder) -> None:
+def _start_from(where: Path, model: AnyToAny, builder: Builder, digests: Mapping[str, str]) -> None:
     def warn(text: str) -> None:
         builder.note("init_from", "an older checkpoint", text)
 
     loaded = load_weights(where, warn)
     old = Vocabulary.from_json(loaded.state["vocabulary"])
-    kept = initialise(model, loaded.tensors, old, str(where))
+    had = loaded.state.get("tokenizers", {})
+    # Where a tokenizer was fitted anew its ids mean something else, and the rows start fresh.
+    other = {name for name, digest in digests.items() if had.get(name) != digest}
+    kept = initialise(model, loaded.tensors, old, str(where), other)
     builder.note("init_from", str(loaded.source), f"id rows kept for {', '.join(kept) or 'none'}")
 
 

@@ -45,4 +45,6 @@ class MovingAverage:
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Take back what `tensors` gave."""
-        self._average = {name: tensors[name].clone() for name in self._average}
+        self._average = {
+            name: tensors[name].to(old.device, copy=True) for name, old in self._average.items()
+        }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 import torch
 from torch import Tensor
@@ -18,11 +19,15 @@ _PLACE_TABLE = "places.weight"
 
 @torch.no_grad()
 def initialise(
-    model: AnyToAny, tensors: Mapping[str, Tensor], old: Vocabulary, where: str
+    model: AnyToAny,
+    tensors: Mapping[str, Tensor],
+    old: Vocabulary,
+    where: str,
+    fresh: AbstractSet[str] = frozenset(),
 ) -> list[str]:
     """Copy weights in; rows of the id tables go by modality name. Returns the modalities kept.
 
-    A modality that the old model lacks keeps its fresh rows.
+    A modality that the old model lacks, or that `fresh` names, keeps its fresh rows.
 
     Raises:
         RunDirectoryError: a tensor is missing, superfluous or of another shape.
@@ -35,9 +40,8 @@ def initialise(
             where=where,
             fix="use the backbone and model sections that the weights were trained with",
         )
-    kept = [
-        block.modality for block in model.vocabulary.blocks if _same(model, old, block.modality)
-    ]
+    names = [name for name in model.vocabulary.modalities if name not in fresh]
+    kept = [name for name in names if _same(model, old, name)]
     for name, parameter in own.items():
         source = tensors[name]
         if name in _ID_TABLES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -50,7 +50,8 @@ class RunView:
 class Trainer:
     """All parts of a run, put together by `train.run`.
 
-    `save(trainer)` writes a checkpoint of `step` finished steps.
+    `save(trainer)` writes a checkpoint of `step` finished steps; `tokenizers` holds the digests of
+    what they learned.
     """
 
     plan: Plan
@@ -68,6 +69,7 @@ class Trainer:
     world: World
     view: RunView
     save: Callable[[Trainer], None]
+    tokenizers: Mapping[str, str]
     held_out: Sequence[TokenizedSample] = ()
     step: int = 0
     last: dict[str, float] = field(default_factory=dict)

@@ -6,7 +6,7 @@ They depend on flags and widths, never on a timing, so that a resumed run repeat
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -44,6 +44,21 @@ class Numerics:
         if self.bf16:
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
+
+
+KEPT = ("train.precision", "train.threads", "train.layout")
+"""Choices that a resumed run takes over: they decide how sums are rounded."""
+
+
+def keep_choices(recipe: Recipe, chosen: Mapping[str, str], note: Note) -> Recipe:
+    """The recipe with what a former start of the run chose for its "auto" fields."""
+    kept: dict[str, str | int] = {}
+    for key in KEPT:
+        field = key.removeprefix("train.")
+        if getattr(recipe.train, field) == "auto" and key in chosen:
+            kept[field] = int(chosen[key]) if field == "threads" else chosen[key]
+            note(key, chosen[key], "chosen when the run started")
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update=kept)})
 
 
 def choose_numerics(recipe: Recipe, width: int, note: Note) -> Numerics:

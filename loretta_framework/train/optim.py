@@ -115,7 +115,10 @@ def restore_optimizer(
     for name, parameter in model.named_parameters():
         prefix = f"{name}/"
         state = {
+            # AdamW keeps its step count on the CPU, its moments beside the parameter.
             key.removeprefix(prefix): value.clone()
+            if value.ndim == 0
+            else value.to(parameter.device, copy=True)
             for key, value in tensors.items()
             if key.startswith(prefix)
         }

@@ -16,7 +16,9 @@ from loretta_framework.recipe.plan import Plan, Reason
 from loretta_framework.recipe.show import recipe_text
 from loretta_framework.recipe.yaml_reader import read_yaml
 from loretta_framework.train.assemble import assemble
+from loretta_framework.train.loop import Trainer
 from loretta_framework.train.metrics import MetricsWriter
+from loretta_framework.train.numerics import keep_choices
 from loretta_framework.train.parts import Parts
 from loretta_framework.train.state import restore_state
 
@@ -70,11 +72,20 @@ def train(
         if resume:
             run = RunDirectory.open(path)
             lock = stack.enter_context(run.acquire())
+            chosen = {reason.key: reason.choice for reason in run.read_plan().reasons}
             _require_same(run, parts, say)
+            trainer = _prepare(parts, run, lock, chosen, say)
+            found = restore_state(trainer, run.checkpoints, say)
+            say(f"resuming after step {trainer.step}" if found else "no checkpoint yet: step 0")
         else:
             run = RunDirectory.create(path, _recipe_text(loaded, path), parts.plan)
             lock = stack.enter_context(run.acquire())
-        return _execute(parts, run, lock, resume, say)
+            try:
+                trainer = _prepare(parts, run, lock, {}, say)
+            except BaseException:
+                run.discard()  # a mistake found this late must not block the corrected command
+                raise
+        return _execute(trainer, run, say)
 
 
 def fit(loaded: LoadedRecipe, directory: Path) -> dict[str, dict[str, float]]:
@@ -97,30 +108,32 @@ def _require_same(run: RunDirectory, parts: Parts, say: Say) -> None:
     run.update(_recipe_text(parts.loaded, run.path), parts.plan)
 
 
-def _execute(parts: Parts, run: RunDirectory, lock: RunLock, resume: bool, say: Say) -> FinishedRun:
+def _prepare(
+    parts: Parts, run: RunDirectory, lock: RunLock, chosen: Mapping[str, str], say: Say
+) -> Trainer:
+    """Tokenizers and trainer, ready for the first step; automatic choices told and stored."""
+    parts.loaded = replace(
+        parts.loaded, recipe=keep_choices(parts.loaded.recipe, chosen, parts.builder.note)
+    )
     for name, figures in parts.prepare_tokenizers(run.tokenizers).items():
         told = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
         say(f"fitted the tokenizer of {name}: {told}")
     trainer = assemble(parts, run, lock)
-    plan = _keep_reasons(run, parts, say)
-    if resume:
-        found = restore_state(trainer, run.checkpoints, say)
-        say(f"resuming after step {trainer.step}" if found else "no checkpoint yet: step 0")
-        if trainer.step >= plan.steps:
-            say(f"the run is finished: {trainer.step} of {plan.steps} steps")
-            return FinishedRun(run.path, plan, trainer.step, {})
+    reasons = tuple(Reason(*reason) for reason in parts.builder.reasons)
+    for reason in reasons:
+        say(f"{reason.key} = {reason.choice} ({reason.why})")
+    trainer.plan = replace(parts.plan, reasons=parts.plan.reasons + reasons)
+    run.update(run.read_recipe(), trainer.plan)
+    return trainer
+
+
+def _execute(trainer: Trainer, run: RunDirectory, say: Say) -> FinishedRun:
+    plan = trainer.plan
+    if trainer.step >= plan.steps:
+        say(f"the run is finished: {trainer.step} of {plan.steps} steps")
+        return FinishedRun(run.path, plan, trainer.step, {})
     with MetricsWriter(run.metrics_file) as metrics:
         metrics.truncate_after(trainer.step)
         trainer.metrics = metrics
         trainer.run()
     return FinishedRun(run.path, plan, trainer.step, trainer.last)
-
-
-def _keep_reasons(run: RunDirectory, parts: Parts, say: Say) -> Plan:
-    """Print the automatic choices once, and store them with the plan."""
-    chosen = tuple(Reason(*reason) for reason in parts.builder.reasons)
-    for reason in chosen:
-        say(f"{reason.key} = {reason.choice} ({reason.why})")
-    plan = replace(parts.plan, reasons=parts.plan.reasons + chosen)
-    run.update(_recipe_text(parts.loaded, run.path), plan)
-    return plan

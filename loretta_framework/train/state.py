@@ -15,6 +15,7 @@ from loretta_framework.checkpoint.store import (
     prune_checkpoints,
     save_checkpoint,
 )
+from loretta_framework.data.fitting import require_tokenizers
 from loretta_framework.data.schedule import start_position
 from loretta_framework.train.loop import Trainer
 from loretta_framework.train.optim import optimizer_tensors, restore_optimizer
@@ -51,6 +52,7 @@ def save_state(trainer: Trainer, root: Path, lock: RunLock) -> None:
             "tokens": dict(trainer.rollouts.counters.tokens),
         },
         "vocabulary": trainer.plan.vocabulary.to_json(),
+        "tokenizers": dict(trainer.tokenizers),
         "plan_hash": trainer.plan.hash,
         "recipe_hash": trainer.plan.recipe_hash,
         "data_hash": trainer.plan.data_hash,
@@ -64,13 +66,15 @@ def restore_state(trainer: Trainer, root: Path, warn: Callable[[str], None]) -> 
     """Go back to the newest complete checkpoint; False when the run had none yet.
 
     Raises:
-        CheckpointError: there are checkpoints, but none is complete and undamaged.
+        CheckpointError: there are checkpoints, but none is complete and undamaged; or the run's
+            tokenizers are not those it was trained with.
     """
     newest = find_checkpoint(root, warn)
     if newest is None:
         return False
     loaded = load_checkpoint(newest)
     state = loaded.state
+    require_tokenizers(state["tokenizers"], trainer.tokenizers, root.parent / "tokenizers")
     trainer.model.load_state_dict(loaded.tensors["model"])
     restore_optimizer(trainer.model, trainer.optimizer, loaded.tensors["optimizer"])
     restore_tasks(trainer.tasks, loaded.tensors["tasks"], state["pools"])

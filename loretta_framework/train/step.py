@@ -88,7 +88,8 @@ class Stepper:
         edges, loss, count = self._reduce(step, sums)
         self.world.sum_gradients(self.model.parameters())
         grad_norm = self._scale_and_clip(step, count)
-        self.optimizer.step()
+        if count > 0:
+            self.optimizer.step()
         total = int(self.world.sum(torch.tensor(float(tokens))).item())
         return StepResult(loss, edges, grad_norm, total)
 
@@ -108,7 +109,8 @@ class Stepper:
                 pair = torch.stack([nats.detach().double(), weight.detach().double()])
                 name = (task.plan.name, edge)
                 sums[name] = sums.get(name, torch.zeros_like(pair)) + pair
-        total.backward()
+        if total.requires_grad:  # rows may carry no loss at all
+            total.backward()
         return batch.tokens
 
     def _reduce(self, step: int, sums: Sums) -> tuple[dict[tuple[str, str], float], float, float]:
@@ -147,7 +149,8 @@ class Stepper:
     def _scale_and_clip(self, step: int, count: float) -> float:
         """The one division by the global count, then the norm, then clipping."""
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        torch._foreach_div_(gradients, max(count, 1e-9))
+        if gradients:
+            torch._foreach_div_(gradients, max(count, 1e-9))
         limit = self.clip_norm if self.clip_norm is not None else math.inf
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
         if not math.isfinite(norm):

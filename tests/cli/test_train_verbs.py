@@ -104,8 +104,14 @@ def test_train_evaluate_generate_score(world: Path, capsys: pytest.CaptureFixtur
 def test_tiny_runs_ten_steps_and_fit_says_that_nothing_learns(
     world: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["train", "small.yaml", "--tiny", "--run-dir", "tiny"]) == 0
+    assert main(["train", "small.yaml", "--tiny"]) == 0
     assert "10 steps done" in capsys.readouterr().out
+    assert (world / "runs/small-tiny/plan.json").exists()
+    assert not (world / "runs/small").exists()
+    assert (
+        main(["train", "small.yaml", "--tiny", "--set", "train.steps=3", "--run-dir", "own"]) == 0
+    )
+    assert "3 steps done" in capsys.readouterr().out
     assert main(["fit", "small.yaml"]) == 0
     assert "no tokenizer of this recipe learns" in capsys.readouterr().out
 

@@ -17,7 +17,7 @@ from loretta_framework.generation.rollout import RolloutRequest, rollout
 from loretta_framework.model.any_to_any import AnyToAny
 from loretta_framework.objectives.bridging import walks
 from loretta_framework.objectives.causal import Causal
-from loretta_framework.objectives.causal_masked import CausalMasked
+from loretta_framework.objectives.causal_masked import CausalMasked, draw_spans
 from loretta_framework.objectives.context import ObjectiveContext
 from loretta_framework.objectives.settings import (
     CausalMaskedSettings,
@@ -262,6 +262,10 @@ def test_zero_spans_are_the_plain_causal_row_and_spans_come_at_the_mean() -> Non
     ]
     assert len(moved) > 120
     assert any("speech+text->speech" in r.edges for r in moved)
+
+
+def test_a_row_without_content_to_move_stays_as_it_is() -> None:
+    assert draw_spans(np.random.default_rng(0), [], 9.0) == []
 
 
 def test_two_half_batches_equal_one_whole_and_an_empty_edge_is_zero() -> None:

@@ -302,7 +302,8 @@ def _replace(out: Path, aside: Path) -> None:
         for old in out.glob(f"{name}-*.tar"):
             index_path(old).unlink(missing_ok=True)
             old.unlink()
-    for path in sorted(aside.iterdir()):
+    # The README last: it stands for the whole set.
+    for path in sorted(aside.iterdir(), key=lambda path: (path.suffix == ".md", path.name)):
         os.replace(path, out / path.name)
 
 

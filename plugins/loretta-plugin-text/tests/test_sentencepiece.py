@@ -246,3 +246,10 @@ def test_real_captions_come_back(model_type: str) -> None:
     for caption in captions:
         value = built.parse(caption)
         assert built.decode(built.encode(value)) == value
+
+
+def test_a_corpus_of_very_short_texts_is_fitted() -> None:
+    tokenizer = SentencePieceTokenizer(SentencePieceSettings(vocab_size=16), None)
+    texts = ["ab", "ba", "abba", "b"]
+    tokenizer.fit(texts, seed=0)
+    assert [tokenizer.decode(tokenizer.encode(text)) for text in texts] == texts

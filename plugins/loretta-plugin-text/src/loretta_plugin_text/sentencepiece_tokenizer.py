@@ -100,7 +100,8 @@ class SentencePieceTokenizer:
                 normalization_rule_name="identity",
                 remove_extra_whitespaces=False,
                 unk_surface="\N{REPLACEMENT CHARACTER}",
-                max_sentence_length=max(len(text.encode()) for text in texts) + 1,
+                # Longer texts would be left out silently; below 10 the trainer refuses to start.
+                max_sentence_length=max(10, 1 + max(len(text.encode()) for text in texts)),
                 bos_id=-1,
                 eos_id=-1,
                 pad_id=-1,
