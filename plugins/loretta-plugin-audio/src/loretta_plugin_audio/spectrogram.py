@@ -98,7 +98,7 @@ class Spectrogram:
 
     def _inverse(self, spectrum_TF: NDArray[np.complex64], weights_S: FloatArray) -> FloatArray:
         """(T, F) -> (T * hop,): overlapping frames added, divided by the windows' own sum."""
-        frames = np.fft.irfft(spectrum_TF, self._size)[:, : self._length]
+        frames = np.asarray(np.fft.irfft(spectrum_TF, self._size)[:, : self._length], np.float32)
         sums_S = self._overlap(frames * self._window)
         ahead = (self._length - self._hop) // 2
         kept = slice(ahead, ahead + len(spectrum_TF) * self._hop)
