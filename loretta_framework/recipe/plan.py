@@ -117,7 +117,7 @@ class Plan:
         name: recipe name.
         seed: key of every draw.
         steps: optimiser steps.
-        batch_tokens: bound of tokens in a step.
+        batch_tokens: tokens a step is sized for.
         modalities: in recipe order.
         vocabulary: id blocks.
         graph: nodes and observed pairs with counts.

@@ -128,7 +128,11 @@ class Train(Settings):
     """Length, size and numerics of the run."""
 
     steps: Positive = Field(default=1000, description="Optimiser steps.")
-    batch_tokens: Positive = Field(default=4096, description="Upper bound of tokens in a step.")
+    batch_tokens: Positive = Field(
+        default=4096,
+        description="Tokens a step is sized for, by the mean of the sets' longest sequences; a step "
+        "holds fewer where lengths vary.",
+    )
     accumulate: Positive = Field(default=1, description="Micro-batches a step is split into.")
     seed: Annotated[int, Field(ge=0)] = Field(default=0, description="Key of every random draw.")
     precision: Literal["auto", "fp32", "bf16"] = Field(

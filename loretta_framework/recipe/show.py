@@ -18,7 +18,7 @@ def plan_text(plan: Plan) -> str:
         f"Modalities: {plan.vocabulary.size} ids": _modalities(plan),
         "Graph": _graph(plan),
         "Data": _data(plan),
-        f"Tasks: {plan.steps} steps of at most {plan.batch_tokens} tokens, seed {plan.seed}": _tasks(
+        f"Tasks: {plan.steps} steps sized for {plan.batch_tokens} tokens, seed {plan.seed}": _tasks(
             plan
         ),
         "Backbone": [_component(plan.backbone)],
