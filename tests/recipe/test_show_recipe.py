@@ -49,7 +49,7 @@ def test_the_plan_tells_everything_it_decided(workshop: Any) -> None:
         "share 0.5, 12 samples, 2 shards, missing: keep",
         "9 samples a step of 13 tokens, 9 more before step 50",
         "from step 50, 4 steps at once",
-        "100 steps of at most 256 tokens, seed 7",
+        "100 steps sized for 256 tokens, seed 7",
         "transformer v1 of loretta-framework",
         "toy.symbols v3 of loretta-plugin-toy 0.4: size 10, length 6, shape [1, 2]",
         "data.train.captions.share: 0.5; it gives no share",
