@@ -12,8 +12,6 @@ from pydantic import Field, field_validator
 
 from loretta_framework.api.settings import Settings
 
-SCHEMA_VERSION = 1
-
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=64)]
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -14,6 +14,7 @@ import numpy as np
 
 from loretta_framework.api.protocols import FloatArray, IntArray
 from loretta_framework.graph import Edge
+from loretta_framework.sequence.groups import segment_group
 from loretta_framework.sequence.vocabulary import PAD_ID, Block, Vocabulary
 
 
@@ -183,7 +184,7 @@ def _columns(
     weights_T = np.full(count, segment.weight, dtype=np.float32)
     weights_T[0] = 0.0  # the class id is a prompt, not a prediction
     edges_T = np.where(weights_T > 0, edge, -1).astype(np.int64)
-    groups_T = np.full(count, vocabulary.modalities.index(segment.modality), dtype=np.int64)
+    groups_T = np.full(count, segment_group(vocabulary, segment.modality), dtype=np.int64)
     return ids_T, places[segment.modality] + np.arange(count), weights_T, groups_T, edges_T
 
 
@@ -191,5 +192,5 @@ def _open_segment(vocabulary: Vocabulary, places: dict[str, int], modality: str)
     """The class id of `modality`, and one ignored target so that every id stays an input."""
     ids_T = np.array([vocabulary[modality].class_id, PAD_ID], dtype=np.int64)
     places_T = np.array([places[modality], 0], dtype=np.int64)
-    groups_T = np.full(2, vocabulary.modalities.index(modality), dtype=np.int64)
+    groups_T = np.full(2, segment_group(vocabulary, modality), dtype=np.int64)
     return ids_T, places_T, np.zeros(2, np.float32), groups_T, np.full(2, -1, np.int64)

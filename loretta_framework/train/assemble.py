@@ -16,9 +16,8 @@ from loretta_framework.data.loader import Loader
 from loretta_framework.data.values import read_values
 from loretta_framework.model.any_to_any import AnyToAny
 from loretta_framework.model.build import build_model
-from loretta_framework.recipe.load import LoadedRecipe
 from loretta_framework.recipe.plan import Plan
-from loretta_framework.recipe.schema import Node
+from loretta_framework.recipe.schema import Node, Recipe
 from loretta_framework.registry import Builder
 from loretta_framework.sequence.rows import TokenizedSample
 from loretta_framework.sequence.vocabulary import Vocabulary
@@ -57,7 +56,7 @@ def assemble(parts: Parts, run: RunDirectory, lock: RunLock) -> Trainer:
         model=model,
         optimizer=optimizer,
         tasks=tasks,
-        stepper=_stepper(loaded, plan, model, optimizer, tasks, numerics, world),
+        stepper=_stepper(recipe, plan, model, optimizer, tasks, numerics, world),
         loader=Loader(
             plan,
             parts.modalities,
@@ -73,7 +72,6 @@ def assemble(parts: Parts, run: RunDirectory, lock: RunLock) -> Trainer:
         average=rollouts.average,
         metrics=None,
         callbacks=_callbacks(recipe.callbacks, builder),
-        world=world,
         view=RunView(run.path, plan, plan.steps),
         tokenizers=digests,
         save=lambda trainer: save_state(trainer, run.checkpoints, lock),
@@ -101,7 +99,7 @@ def _moving_average(tasks: Sequence[Task], model: AnyToAny) -> MovingAverage | N
 
 
 def _stepper(
-    loaded: LoadedRecipe,
+    recipe: Recipe,
     plan: Plan,
     model: AnyToAny,
     optimizer: torch.optim.Optimizer,
@@ -109,7 +107,6 @@ def _stepper(
     numerics: Numerics,
     world: World,
 ) -> Stepper:
-    recipe = loaded.recipe
     return Stepper(
         model,
         optimizer,

@@ -17,17 +17,12 @@ class World:
     """This process among all of the run.
 
     Attributes:
-        rank: 0..size-1; rank 0 writes.
+        rank: 0..size-1.
         size: number of processes.
     """
 
     rank: int = 0
     size: int = 1
-
-    @property
-    def writes(self) -> bool:
-        """Whether this rank writes checkpoints, metrics and messages."""
-        return self.rank == 0
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over ranks, in place; every rank must call it in the same order."""

@@ -17,7 +17,6 @@ from loretta_framework.recipe.plan import Plan
 from loretta_framework.recipe.schema import Recipe
 from loretta_framework.sequence.rows import TokenizedSample, TokenRow
 from loretta_framework.train.average import MovingAverage
-from loretta_framework.train.distributed import World
 from loretta_framework.train.metrics import MetricsWriter
 from loretta_framework.train.optim import learning_rate_factor, set_learning_rate
 from loretta_framework.train.quality import EdgeQuality
@@ -66,7 +65,6 @@ class Trainer:
     average: MovingAverage | None
     metrics: MetricsWriter | None
     callbacks: Sequence[Callback]
-    world: World
     view: RunView
     save: Callable[[Trainer], None]
     tokenizers: Mapping[str, str]
