@@ -88,6 +88,18 @@ class ShardError(UserError):
     """A shard is missing, empty, damaged or does not hold what the recipe says."""
 
 
+class DamagedSampleError(ShardError):
+    """One sample cannot be used, the rest of its shard may be: loaders count it and go on.
+
+    Args:
+        member: local name of the member at fault.
+    """
+
+    def __init__(self, what: str, *, member: str, where: str, fix: str) -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.member = member
+
+
 class RunDirectoryError(UserError):
     """A run directory is in use, missing, incomplete or of another recipe."""
 

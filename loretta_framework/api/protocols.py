@@ -188,8 +188,61 @@ class Evaluator(Protocol):
 
 
 @runtime_checkable
+class SampleStore(Protocol):
+    """Samples that lie somewhere, by number: shards with their index, or what a `RowSource` opens.
+
+    S samples. Numbers follow the order on disk. Must survive fork and pickling, sharing no open
+    file with another process; what it keeps per sample lies in arrays, not in objects.
+
+    Attributes:
+        shapes: the distinct tuples of local member names that occur: `("image.png", "meta.json")`.
+        shape_S: uint32 (S,), each sample's entry in `shapes`.
+        starts: number of the first sample of each shard (file, row group), ascending from 0.
+        digest: hash of the contents, wherever they lie, in hexadecimal.
+    """
+
+    shapes: Sequence[tuple[str, ...]]
+    shape_S: NDArray[np.uint32]
+    starts: Sequence[int]
+    digest: str
+
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    def key(self, sample: int) -> str:
+        """Its key, unique within the shard."""
+
+    def key_hashes(self) -> NDArray[np.uint64]:
+        """(S,) 64-bit hashes of the keys: equal keys have equal hashes."""
+
+    def place(self, sample: int) -> str:
+        """Where it lies, for messages: the shard's path or URL."""
+
+    def size(self, sample: int, member: int) -> int:
+        """Bytes of a member, known without reading it. `member` counts within the shape."""
+
+    def read(self, sample: int, member: int) -> bytes:
+        """The bytes of a member, checked against what was indexed.
+
+        Raises `DamagedSampleError` when only this sample is at fault, `ShardError` when the shard
+        cannot be read at all.
+        """
+
+
+@runtime_checkable
+class RowSource(Protocol):
+    """A `Source` whose sets are no tars: it opens what the recipe's `shards` names by itself."""
+
+    def open(self, patterns: Sequence[str], base: Path) -> SampleStore:
+        """The samples of what the patterns name, relative to `base`.
+
+        Raises `ShardError` when nothing is there or it cannot be used.
+        """
+
+
+@runtime_checkable
 class Source(Protocol):
-    """Maps the members of one sample to the recipe's modalities."""
+    """Maps the members of one sample to the recipe's modalities. See `RowSource` too."""
 
     def modality_of(self, member: str) -> str | None:
         """The recipe's modality for a member name such as "image.png", or None to leave it out."""

@@ -20,6 +20,7 @@ _TRAIN_SET: dict[str, Severity] = {
     "shards": NOTED,  # a moved data set is the same data; its contents are compared by digest
     "modalities": REFUSED,
     "share": REFUSED,
+    "max_epochs": REFUSED,
     "missing": REFUSED,
     "label": HARMLESS,
     "source": REFUSED,
@@ -39,6 +40,11 @@ LEAVES: dict[str, Severity] = {
     **{f"data.validation.*.{leaf}": NOTED for leaf in _TRAIN_SET},
     **{f"data.test.*.{leaf}": HARMLESS for leaf in _TRAIN_SET},
     "data.workers": HARMLESS,
+    "data.start_method": HARMLESS,
+    "data.mixing.by": REFUSED,
+    "data.mixing.temperature": REFUSED,
+    "data.shuffle_rows": REFUSED,
+    "data.tokens": HARMLESS,  # cached tokens are the tokens: batches are identical
     "data.max_bad_fraction": NOTED,
     "model.segment_positions": REFUSED,
     "model.tie_embeddings": REFUSED,
@@ -67,6 +73,7 @@ LEAVES: dict[str, Severity] = {
     "train.seed": REFUSED,
     "train.precision": NOTED,
     "train.layout": REFUSED,
+    "train.length_buckets": REFUSED,
     "train.threads": NOTED,
     "train.validate_every": HARMLESS,
     "init_from": REFUSED,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -18,23 +17,31 @@ from loretta_framework.api.errors import (
     EXIT_USER,
     LorettaError,
     StoppedOnRequest,
-    nearest,
 )
+from loretta_framework.cli.lazy import LazyGroup
 
 EXIT_INTERRUPTED = 130
 
 VERBS: dict[str, tuple[str, str]] = {
-    "plugins": ("plugins:plugins", "Show what is installed, and find out what is broken."),
-    "recipe": ("recipe:recipe", "List, check, show and explain recipes."),
-    "data": ("data:data", "Prepare, index, check and preview data sets."),
-    "fit": ("fit:fit", "Fit the tokenizers that learn from data."),
-    "train": ("train:train", "Train the model a recipe describes."),
-    "evaluate": ("evaluate:evaluate", "Judge a trained model on the test sets of its recipe."),
-    "generate": ("generate:generate", "Generate one modality from others."),
-    "score": ("score:score", "Tell how likely one modality is, given others."),
+    "plugins": (
+        "loretta_framework.cli.plugins:plugins",
+        "Show what is installed, and find out what is broken.",
+    ),
+    "recipe": ("loretta_framework.cli.recipe:recipe", "List, check, show and explain recipes."),
+    "data": ("loretta_framework.cli.data:data", "Prepare, index, check and preview data sets."),
+    "fit": ("loretta_framework.cli.fit:fit", "Fit the tokenizers that learn from data."),
+    "train": ("loretta_framework.cli.train:train", "Train the model a recipe describes."),
+    "evaluate": (
+        "loretta_framework.cli.evaluate:evaluate",
+        "Judge a trained model on the test sets of its recipe.",
+    ),
+    "generate": ("loretta_framework.cli.generate:generate", "Generate one modality from others."),
+    "score": (
+        "loretta_framework.cli.score:score",
+        "Tell how likely one modality is, given others.",
+    ),
 }
-"""Verb -> ("module:command" in this package, summary). The summary stands here so that `--help`
-imports no verb."""
+"""See `lazy.Table`."""
 
 
 @dataclass
@@ -44,43 +51,13 @@ class Options:
     debug: bool = False
 
 
-class VerbGroup(click.Group):
-    """A group that imports a verb's module when the verb is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The verbs in the order of the table."""
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a verb, None when there is none of that name."""
-        if cmd_name not in VERBS:
-            return None
-        module, _, attribute = VERBS[cmd_name][0].partition(":")
-        command = getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
-        assert isinstance(command, click.Command)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the verb, or name the nearest one."""
-        if args[0] not in VERBS and not args[0].startswith("-") and not ctx.resilient_parsing:
-            ctx.fail(f"unknown verb '{args[0]}'{nearest(args[0], list(VERBS))}")
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table of verbs without importing them."""
-        with formatter.section("Verbs"):
-            formatter.write_dl([(verb, summary) for verb, (_, summary) in VERBS.items()])
-
-
 def _print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
         click.echo(f"loretta {metadata.version('loretta-framework')}")
         ctx.exit()
 
 
-@click.command(cls=VerbGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, table=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, envvar="LORETTA_DEBUG", help="Show tracebacks of errors.")
 @click.option(
     "--version",

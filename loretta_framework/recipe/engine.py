@@ -75,6 +75,7 @@ def make_plan(
         seed=recipe.train.seed,
         steps=recipe.train.steps,
         batch_tokens=recipe.train.batch_tokens,
+        shuffle_rows=recipe.data.shuffle_rows,
         modalities=tuple(_modality(name, components) for name in recipe.modalities),
         vocabulary=vocabulary,
         graph=graph,

@@ -48,7 +48,7 @@ class SetPlan:
     Attributes:
         name: recipe name.
         split: "train", "validation" or "test".
-        shards: absolute paths in order.
+        shards: absolute paths or URLs in order; for a `RowSource` the patterns as written.
         modalities: declared names, in declared order.
         share: part of the drawn samples within its split, normalised.
         missing: "keep", "skip" or "error".
@@ -57,6 +57,7 @@ class SetPlan:
         combinations: samples per modality combination, largest first; names in declared order.
         source: the component that maps members, None for the default.
         digest: of the shards' contents, independent of where they lie.
+        max_epochs: passes that a task makes over it at most, None: no limit.
     """
 
     name: str
@@ -70,6 +71,7 @@ class SetPlan:
     combinations: tuple[tuple[tuple[str, ...], int], ...]
     source: ComponentPlan | None
     digest: str = ""
+    max_epochs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class Plan:
         seed: key of every draw.
         steps: optimiser steps.
         batch_tokens: tokens a step is sized for.
+        shuffle_rows: rows of a set that are shuffled together.
         modalities: in recipe order.
         vocabulary: id blocks.
         graph: nodes and observed pairs with counts.
@@ -136,6 +139,7 @@ class Plan:
     seed: int
     steps: int
     batch_tokens: int
+    shuffle_rows: int
     modalities: tuple[ModalityPlan, ...]
     vocabulary: Vocabulary
     graph: ModalityGraph
@@ -188,7 +192,15 @@ class Plan:
         return cls(
             **{
                 key: data[key]
-                for key in ("name", "seed", "steps", "batch_tokens", "recipe_hash", "data_hash")
+                for key in (
+                    "name",
+                    "seed",
+                    "steps",
+                    "batch_tokens",
+                    "shuffle_rows",
+                    "recipe_hash",
+                    "data_hash",
+                )
             },
             modalities=tuple(
                 ModalityPlan(item["name"], component(item["component"]), item["fitted"])

@@ -35,6 +35,11 @@ class DataSet(Settings):
     share: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="Part of the drawn samples; all sets without one share equally."
     )
+    max_epochs: Positive | None = Field(
+        default=None,
+        description="Passes that each objective makes over the set at most; its share then goes to "
+        "the other sets. null: no limit.",
+    )
     missing: Literal["keep", "skip", "error"] = Field(
         default="keep", description="What to do with a sample that lacks a declared modality."
     )
@@ -46,6 +51,21 @@ class DataSet(Settings):
     )
 
 
+class Mixing(Settings):
+    """How often each training set is drawn."""
+
+    by: Literal["share", "temperature", "edges"] = Field(
+        default="share",
+        description="share: as the sets say; temperature: by size; edges: so that the observed "
+        "directed edges occur as evenly as the sets allow.",
+    )
+    temperature: Annotated[float, Field(gt=0)] = Field(
+        default=1.0,
+        description="For `by: temperature`: share ~ samples^(1/temperature). 1 is by size, more is "
+        "more even.",
+    )
+
+
 class Data(Settings):
     """The data sets. The training graph is derived from `train`."""
 
@@ -54,6 +74,17 @@ class Data(Settings):
     test: list[DataSet] = Field(default_factory=list, description="Sets judged afterwards.")
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
         default="auto", description="Loader processes; 0 loads in the training process."
+    )
+    start_method: Literal["auto", "fork", "spawn", "forkserver"] = Field(
+        default="auto", description="How loader processes start; auto: the platform's own."
+    )
+    mixing: Mixing = Field(default_factory=Mixing, description="How often each set is drawn.")
+    shuffle_rows: Positive = Field(
+        default=65_536,
+        description="Rows shuffled together. Larger sets are read a few shards at a time.",
+    )
+    tokens: str | None = Field(
+        default=None, description="Folder made by `loretta data tokenize`; relative to the recipe."
     )
     max_bad_fraction: Fraction = Field(
         default=0.001, description="Fraction of undecodable samples above which a run stops."
@@ -138,6 +169,11 @@ class Train(Settings):
     )
     layout: Literal["auto", "padded", "packed"] = Field(
         default="auto", description="One document a row, or several."
+    )
+    length_buckets: Positive | None = Field(
+        default=None,
+        description="Distinct row lengths that batches are padded to, so that compiled graphs are "
+        "used again; null: each batch as long as it is.",
     )
     threads: Positive | Literal["auto"] = Field(default="auto", description="CPU threads of torch.")
     validate_every: Positive | None = Field(

@@ -85,6 +85,7 @@ def plan_sets(loaded: LoadedRecipe, components: Components, registry: Registry) 
                     combinations=combinations,
                     source=source.plan if source else None,
                     digest=found.digest,
+                    max_epochs=item.max_epochs,
                 )
             )
     return plan

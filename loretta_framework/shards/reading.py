@@ -8,22 +8,11 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
+from loretta_framework.api.errors import DamagedSampleError as DamagedSampleError
 from loretta_framework.api.errors import ShardError
 from loretta_framework.shards.scan import Member, SampleEntry
 
 MAX_OPEN_FILES = 32
-
-
-class DamagedSampleError(ShardError):
-    """One sample cannot be used, the rest of its shard may be: loaders count it and go on.
-
-    Args:
-        member: local name of the member at fault.
-    """
-
-    def __init__(self, what: str, *, member: str, where: str, fix: str) -> None:
-        super().__init__(what, where=where, fix=fix)
-        self.member = member
 
 
 class MemberReader:

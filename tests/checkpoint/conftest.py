@@ -49,6 +49,7 @@ def plan():
         seed=0,
         steps=1000,
         batch_tokens=4096,
+        shuffle_rows=65_536,
         modalities=(ModalityPlan("image", image, True), ModalityPlan("text", text, False)),
         vocabulary=Vocabulary.build({"image": Bounds(16, 4, 4), "text": Bounds(256, 1, 4)}),
         graph=ModalityGraph(names, ((names, 10),)),

@@ -85,7 +85,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def verb() -> None:
         raise error
 
-    monkeypatch.setattr(root.VerbGroup, "get_command", lambda *_: verb)
+    monkeypatch.setattr(root.LazyGroup, "get_command", lambda *_: verb)
 
 
 PROBLEMS = [Problem("one", "r.yaml:3", "mend it"), Problem("two")]
@@ -152,7 +152,7 @@ def test_a_closed_pipe_is_silent(size: int) -> None:
         "def verb():\n"
         "    sys.stdin.readline()\n"
         f"    click.echo('x' * {size}, nl=False)\n"
-        "root.VerbGroup.get_command = lambda *_: verb\n"
+        "root.LazyGroup.get_command = lambda *_: verb\n"
         "sys.exit(root.main(['plugins']))\n"
     )
     child = subprocess.Popen(

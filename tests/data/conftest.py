@@ -140,6 +140,7 @@ def make_plan(
         seed=seed,
         steps=steps,
         batch_tokens=100,
+        shuffle_rows=65_536,
         modalities=tuple(ModalityPlan(name, COMPONENT, name in fitted) for name in names),
         vocabulary=Vocabulary.build({name: Bounds(256, 1, 12) for name in names}),
         graph=ModalityGraph(tuple(names), ()),

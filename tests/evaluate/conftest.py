@@ -150,6 +150,7 @@ def make_plan(observed: tuple[tuple[str, str], ...]) -> Plan:
         seed=0,
         steps=1,
         batch_tokens=100,
+        shuffle_rows=65_536,
         modalities=tuple(ModalityPlan(name, COMPONENT, False) for name in NAMES),
         vocabulary=Vocabulary.build({n: Bounds(2 * CLASSES, LENGTH, LENGTH) for n in NAMES}),
         graph=graph,

@@ -1,4 +1,4 @@
-"""`loretta data`: make data sets and look at shards."""
+"""`loretta data index`."""
 
 from __future__ import annotations
 
@@ -11,29 +11,7 @@ if TYPE_CHECKING:
     from loretta_framework.shards.index import ShardIndex
 
 
-@click.group()
-def data() -> None:
-    """Prepare, index, check and preview data sets."""
-
-
-@data.command()
-@click.argument("name")
-@click.option("--source", type=click.Path(path_type=Path), help="Folder it is made from.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder for the shards."
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Key of splits and pairings.")
-def prepare(name: str, source: Path | None, out: Path, seed: int) -> None:
-    """Build the shards of the data set NAME."""
-    from loretta_framework.shards.prepare import prepare as build
-
-    report = build(name, source, out, seed)
-    for prefix, modalities, samples in report.sets:
-        click.echo(f"{samples:8d}  {prefix:18s} {' + '.join(modalities)}")
-    click.echo(f"{report.name} is in {report.out}")
-
-
-@data.command()
+@click.command()
 @click.argument("paths", nargs=-1, required=True)
 def index(paths: tuple[str, ...]) -> None:
     """Index shards and show what their samples hold. PATHS are tars, folders or patterns."""
