@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from loretta_framework.api.layout import PADDING, SequenceLayout
+from loretta_framework.sequence.packing import best_fit_decreasing, bucketed
 from loretta_framework.sequence.rows import TokenRow
 from loretta_framework.sequence.vocabulary import PAD_ID
 
@@ -49,6 +50,11 @@ class Batch:
         """Input tokens, padding not counted."""
         return int(self.layout.cu_lengths[-1])
 
+    @property
+    def slots(self) -> int:
+        """Positions that are computed, padding counted: B x T."""
+        return self.ids_BT.numel()
+
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         layout = replace(
@@ -79,15 +85,20 @@ class Batch:
 
 
 def collate(
-    rows: Sequence[TokenRow], form: LayoutForm = "padded", capacity: int | None = None
+    rows: Sequence[TokenRow],
+    form: LayoutForm = "padded",
+    capacity: int | None = None,
+    buckets: int | None = None,
 ) -> Batch:
     """Lay rows out as a batch.
 
     Args:
         rows: at least one.
         form: "padded" puts each row on its own line, padded on the right; "packed" fills lines of
-            `capacity` tokens by first-fit decreasing.
+            `capacity` tokens by best fit. Documents are never cut.
         capacity: tokens of a packed line; default: twice the longest row.
+        buckets: number of line lengths up to `capacity` (of padded lines: up to half of it, what a
+            row may have); None: as long as the longest line.
 
     Raises:
         ValueError: there are no rows, or one is longer than the capacity.
@@ -95,41 +106,19 @@ def collate(
     if not rows:
         raise ValueError("a batch must have at least one row")
     longest = max(len(row) for row in rows)
-    lines = [[i] for i in range(len(rows))]
+    capacity = capacity or 2 * longest
     if form == "packed":
-        lines = first_fit_decreasing([len(row) for row in rows], capacity or 2 * longest)
-    return _fill(rows, lines)
-
-
-def first_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Bins of indices, each bin's lengths summing to at most `capacity`.
-
-    Longest first, into the first bin with room; ties keep their order, so the result is a pure
-    function of the lengths.
-
-    Raises:
-        ValueError: a length exceeds the capacity.
-    """
-    bins: list[list[int]] = []
-    room: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        length = lengths[index]
-        if length > capacity:
-            raise ValueError(f"a row of {length} tokens does not fit a line of {capacity}")
-        place = next((b for b, free in enumerate(room) if free >= length), len(bins))
-        if place == len(bins):
-            bins.append([])
-            room.append(capacity)
-        bins[place].append(index)
-        room[place] -= length
-    return bins
+        lines, top = best_fit_decreasing([len(row) for row in rows], capacity), capacity
+    else:
+        lines, top = [[i] for i in range(len(rows))], capacity // 2
+    tokens = max(sum(len(rows[i]) for i in line) for line in lines)
+    return _fill(rows, lines, bucketed(tokens, top, buckets))
 
 
 _COLUMNS = ("ids", "places", "targets", "weights", "groups")
 
 
-def _fill(rows: Sequence[TokenRow], lines: list[list[int]]) -> Batch:
-    tokens = max(sum(len(rows[i]) for i in line) for line in lines)
+def _fill(rows: Sequence[TokenRow], lines: list[list[int]], tokens: int) -> Batch:
     shape = (len(lines), tokens)
     columns = {name: np.zeros(shape, np.int64) for name in _COLUMNS}
     columns["ids"].fill(PAD_ID)

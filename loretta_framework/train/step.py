@@ -12,7 +12,7 @@ from torch import Tensor
 from loretta_framework.api import random
 from loretta_framework.api.errors import TrainingError
 from loretta_framework.model.any_to_any import AnyToAny
-from loretta_framework.sequence.batch import collate
+from loretta_framework.sequence.batch import Batch, collate
 from loretta_framework.sequence.rows import TokenRow
 from loretta_framework.train.distributed import World
 from loretta_framework.train.numerics import Numerics
@@ -31,12 +31,14 @@ class StepResult:
         edges: (task, edge) -> nats per token.
         grad_norm: before clipping.
         tokens: input tokens of all ranks.
+        slots: positions computed for them, padding counted.
     """
 
     loss: float
     edges: dict[tuple[str, str], float]
     grad_norm: float
     tokens: int
+    slots: int
 
 
 class Stepper:
@@ -52,6 +54,7 @@ class Stepper:
         accumulate: micro-batches per step.
         clip_norm: None for no clipping.
         capacity: tokens of a packed line.
+        buckets: number of line lengths, None for any.
     """
 
     def __init__(
@@ -66,10 +69,12 @@ class Stepper:
         accumulate: int,
         clip_norm: float | None,
         capacity: int,
+        buckets: int | None = None,
     ) -> None:
         self.model, self.optimizer, self.tasks = model, optimizer, tasks
         self.numerics, self.world, self.seed = numerics, world, seed
         self.accumulate, self.clip_norm, self.capacity = accumulate, clip_norm, capacity
+        self.buckets = buckets
 
     def run(self, step: int, rows: Mapping[str, Sequence[TokenRow]]) -> StepResult:
         """One step on the rows of each task.
@@ -80,26 +85,29 @@ class Stepper:
         self.optimizer.zero_grad(set_to_none=True)
         sums: Sums = {}
         everything = [row for task_rows in rows.values() for row in task_rows]
-        tokens = 0
+        tokens = slots = 0
         for micro in range(self.accumulate):
             part = everything[micro :: self.accumulate]
             if part:
-                tokens += self._backward(step, micro, part, sums)
+                batch = self._backward(step, micro, part, sums)
+                tokens, slots = tokens + batch.tokens, slots + batch.slots
         edges, loss, count = self._reduce(step, sums)
         self.world.sum_gradients(self.model.parameters())
         grad_norm = self._scale_and_clip(step, count)
         if count > 0:
             self.optimizer.step()
-        total = int(self.world.sum(torch.tensor(float(tokens))).item())
-        return StepResult(loss, edges, grad_norm, total)
+        size = torch.tensor([tokens, slots], dtype=torch.float64, device=self.numerics.device)
+        tokens, slots = (int(total) for total in self.world.sum(size).tolist())
+        return StepResult(loss, edges, grad_norm, tokens, slots)
 
-    def _backward(self, step: int, micro: int, part: Sequence[TokenRow], sums: Sums) -> int:
+    def _backward(self, step: int, micro: int, part: Sequence[TokenRow], sums: Sums) -> Batch:
+        """Add the gradients of a micro-batch, and return it."""
         # Dropout draws from torch's generator; seeding it by counter makes a restart exact.
         key = random.key(self.seed, "dropout", step, micro, self.world.rank)
         torch.manual_seed(key % 2**63)
         form = self.numerics.form
         capacity = max(self.capacity, max(len(row) for row in part))
-        batch = collate(part, form, capacity if form == "packed" else None).to(self.numerics.device)
+        batch = collate(part, form, capacity, self.buckets).to(self.numerics.device)
         with self.numerics.autocast():
             outputs = self.model(batch)
         total = outputs.nll_BT.new_zeros(())
@@ -111,7 +119,7 @@ class Stepper:
                 sums[name] = sums.get(name, torch.zeros_like(pair)) + pair
         if total.requires_grad:  # rows may carry no loss at all
             total.backward()
-        return batch.tokens
+        return batch
 
     def _reduce(self, step: int, sums: Sums) -> tuple[dict[tuple[str, str], float], float, float]:
         names = self._all_edges(sums)

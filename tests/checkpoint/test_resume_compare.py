@@ -88,6 +88,9 @@ CHANGED = {
     "data.workers": 3,
     "checkpoint.keep_last": 5,
     "train.validate_every": 3,
+    "train.length_buckets": 3,
+    "data.start_method": "spawn",
+    "data.mixing.by": "edges",
 }
 """Values that the rule below cannot guess."""
 
@@ -98,6 +101,8 @@ FIXED = {"schema_version", "optimizer.kind"}
 def other_value(leaf, old):
     if leaf in CHANGED:
         return CHANGED[leaf]
+    if leaf.endswith(".max_epochs"):
+        return 3
     if leaf.endswith(".source"):
         return NODE
     if leaf.endswith(".settings"):

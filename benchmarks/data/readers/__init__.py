@@ -1,0 +1,1 @@
+"""One file per reader, each with `start(folder, kind, workers, position)`."""
