@@ -1,4 +1,4 @@
-# make setup | lint | test | soak | demo | ablation-fast
+# make setup | lint | test | soak | bench-data | demo | ablation-fast
 # Needs Python 3.11 or newer with venv. Everything is installed into .venv; nothing else changes.
 
 PYTHON ?= python3
@@ -13,13 +13,14 @@ TESTS := tests $(wildcard plugins/*/tests)
 ARMS := svl-digits svl-digits-causal svl-digits-commutative svl-digits-oracle svl-digits-broken-link
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test soak demo ablation-fast
+.PHONY: help setup lint test soak bench-data demo ablation-fast
 
 help:
 	@echo "make setup          install everything into .venv (instant when nothing changed)"
 	@echo "make lint           style, types and import rules"
 	@echo "make test           setup, lint, and all tests but the long ones"
-	@echo "make soak           the long tests"
+	@echo "make soak           the long tests and the data benchmark; results under benchmarks/results"
+	@echo "make bench-data     reading beside webdataset, megatron-energon and mosaicml-streaming"
 	@echo "make demo           train and judge the digits model on this machine"
 	@echo "make ablation-fast  the demo's model against its control arms"
 
@@ -43,7 +44,26 @@ test: setup lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not soak" -rfEsxX --no-fold-skipped $(TESTS)
 
 soak: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak -rfEsxX --no-fold-skipped $(TESTS)
+	OMP_NUM_THREADS=1 LORETTA_RESULTS=benchmarks/results \
+	    $(BIN)/python -m pytest -m soak -rfEsxX --no-fold-skipped $(TESTS)
+	$(MAKE) bench-data
+
+# Each peer lives in an environment of its own, at its newest release.
+PEERS := webdataset=webdataset energon=megatron-energon streaming=mosaicml-streaming
+peer_name = $(firstword $(subst =, ,$(1)))
+peer_package = $(lastword $(subst =, ,$(1)))
+
+.peers/%/.setup:
+	$(PYTHON) -m venv .peers/$*
+	.peers/$*/bin/python -m pip install --quiet 'torch>=2.11,<2.14' pillow soundfile \
+	    $(call peer_package,$(filter $*=%,$(PEERS)))
+	@touch $@
+
+bench-data: setup $(foreach peer,$(PEERS),.peers/$(call peer_name,$(peer))/.setup)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/data/make.py .bench/data
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/data/run.py .bench/data \
+	    benchmarks/results/$$(date -u +%F)-data-loading.json \
+	    $(foreach peer,$(PEERS),--peer $(call peer_name,$(peer))=.peers/$(call peer_name,$(peer)))
 
 data/svl-digits/README.md: $(wildcard data/svl-digits-speech/*.tar) loretta_framework/shards/preparers/svl_digits.py | setup
 	$(LORETTA) data prepare svl-digits --out data/svl-digits

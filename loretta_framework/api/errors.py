@@ -100,6 +100,10 @@ class DamagedSampleError(ShardError):
         self.member = member
 
 
+class StorageError(LorettaError):
+    """Remote storage or its local cache failed: connection lost, server faulty, disk full."""
+
+
 class RunDirectoryError(UserError):
     """A run directory is in use, missing, incomplete or of another recipe."""
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from loretta_framework.api.specs import Bounds
+
+DEFAULT_MAX_BYTES = 64 << 20
+"""Bytes of a file that a modality decodes unless its settings say otherwise."""
 
 
 class Settings(BaseModel):
@@ -19,6 +22,13 @@ class Settings(BaseModel):
 
 class ModalitySettings(Settings):
     """Settings of a modality. `bounds()` makes the vocabulary known before anything is built."""
+
+    max_bytes: int = Field(
+        default=DEFAULT_MAX_BYTES,
+        ge=1,
+        le=1 << 40,
+        description="Largest file that is read, told from the shard's index.",
+    )
 
     def bounds(self) -> Bounds:
         """The id count and segment length; fitting never changes them."""

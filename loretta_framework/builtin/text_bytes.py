@@ -18,6 +18,9 @@ from loretta_framework.api.trigrams import trigram_features
 class TextBytesSettings(ModalitySettings):
     """Settings of `text_bytes`."""
 
+    max_bytes: int = Field(
+        default=1 << 20, ge=1, le=1 << 40, description="Largest file that is read."
+    )
     min_tokens: int = Field(default=1, ge=1, description="Shortest text in UTF-8 bytes.")
     max_tokens: int = Field(default=256, ge=1, description="Longest text in UTF-8 bytes.")
 
@@ -44,7 +47,15 @@ class TextBytes:
         self._settings = settings
 
     def read(self, data: bytes, extension: str) -> str:
-        """The bytes as text, exactly. Raises `ValueError` when they are not UTF-8."""
+        """The bytes as text, exactly.
+
+        Raises:
+            ValueError: they are not UTF-8, or more than `max_bytes`.
+        """
+        limit = self._settings.max_bytes
+        if len(data) > limit:
+            text = f"but has {len(data)}"
+            raise ValueError(f"a text file may have at most {limit} bytes (max_bytes), {text}")
         try:
             return data.decode("utf-8")
         except UnicodeDecodeError as error:

@@ -117,7 +117,7 @@ def _plan_changes(old: Plan, new: Plan) -> Iterator[Change]:
     was, now = dict(_components(old)), dict(_components(new))
     for name in sorted(was.keys() & now.keys()):
         yield from _component_changes(name, was[name], now[name])
-    yield from _numbers(_digests(old), _digests(new))
+    yield from _numbers(_sets(old), _sets(new))
     yield from _numbers(_schedule(old), _schedule(new))
     for package in sorted(old.versions.keys() | new.versions.keys()):
         version: str | Absent = old.versions.get(package, ABSENT)
@@ -160,9 +160,14 @@ def _numbers(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[C
             yield Change(key, REFUSED, old[key], new[key])
 
 
-def _digests(plan: Plan) -> dict[str, object]:
-    """Contents of the training sets; held-out sets may change, they steer nothing."""
-    return {f"contents of data.train.{item.name}": item.digest for item in plan.split("train")}
+def _sets(plan: Plan) -> dict[str, object]:
+    """Contents of the training sets and how often each is drawn, which a mixing rule may have
+    decided; held-out sets may change, they steer nothing."""
+    return {
+        f"{what} of data.train.{item.name}": value
+        for item in plan.split("train")
+        for what, value in (("contents", item.digest), ("drawn share", item.share))
+    }
 
 
 def _schedule(plan: Plan) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,7 +11,9 @@ import numpy as np
 from loretta_framework.api.errors import LorettaError
 from loretta_framework.api.protocols import IntArray, Modality
 from loretta_framework.api.random import generator
+from loretta_framework.api.settings import DEFAULT_MAX_BYTES
 from loretta_framework.data.sample import RawSample, SetReader
+from loretta_framework.recipe.plan import Plan
 from loretta_framework.sequence.rows import TokenizedSample
 from loretta_framework.sequence.vocabulary import Block, Vocabulary
 from loretta_framework.shards.reading import DamagedSampleError
@@ -52,24 +54,36 @@ class Decoder:
         modalities: recipe name -> tokenizer, fitted.
         vocabulary: bounds that tokens must keep; None checks nothing (before fitting).
         augment_seed: the run's seed in training; None, as in evaluation, never augments.
+        max_bytes: recipe name -> largest file, see `byte_limits`; others have the default limit.
     """
 
     modalities: Mapping[str, Modality]
     vocabulary: Vocabulary | None = None
     augment_seed: int | None = None
+    max_bytes: Mapping[str, int] = field(default_factory=dict)
 
     def raw(self, reader: SetReader, row: int, only: str | None = None) -> RawSample:
         """The files of a row.
 
         Raises:
-            DecodeFailure: its bytes, order or label are damaged.
+            DecodeFailure: its bytes, order or label are damaged, or a file is larger than allowed.
             ShardError: the shard cannot be read at all.
         """
+        self._require_sizes(reader, row, only)
         try:
             return reader.read(row, only)
         except DamagedSampleError as error:
             shard, key = reader.place(row)
             raise DecodeFailure(BadRow(shard, key, error.member, error.what)) from error
+
+    def _require_sizes(self, reader: SetReader, row: int, only: str | None) -> None:
+        """Told from the index: what is too large is never read."""
+        for name, size in reader.sizes(row):
+            limit = self.max_bytes.get(name, DEFAULT_MAX_BYTES)
+            if size > limit and only in (None, name):
+                shard, key = reader.place(row)
+                text = f"the file may have at most {limit} bytes (max_bytes), but has {size}"
+                raise DecodeFailure(BadRow(shard, key, name, text))
 
     def values(self, reader: SetReader, row: int, raw: RawSample) -> list[tuple[str, Any]]:
         """(modality, value) of each part, before augmentation.
@@ -137,6 +151,14 @@ class Decoder:
         if self.vocabulary is not None:
             _require_bounds(self.vocabulary[name], ids_T.astype(np.int64))
         return ids_T.astype(np.int64)
+
+
+def byte_limits(plan: Plan) -> dict[str, int]:
+    """Recipe name -> the largest file of the modality, as its settings say."""
+    return {
+        item.name: int(item.component.settings.get("max_bytes", DEFAULT_MAX_BYTES))
+        for item in plan.modalities
+    }
 
 
 def _attempt(

@@ -18,7 +18,7 @@ from typing import Any, cast
 from loretta_framework.api.errors import CheckpointError, Problem, RecipeError, ShardError
 from loretta_framework.api.protocols import FittedTokenizer, Modality, Source
 from loretta_framework.api.random import generator
-from loretta_framework.data.decode import DecodeFailure, Decoder
+from loretta_framework.data.decode import DecodeFailure, Decoder, byte_limits
 from loretta_framework.data.quarantine import Quarantine
 from loretta_framework.data.sample import SetReader, open_sets
 from loretta_framework.recipe.plan import Plan
@@ -98,7 +98,7 @@ def fit_tokenizers(
     """
     names = [modality.name for modality in plan.modalities if modality.fitted]
     readers = open_sets(plan.split("train"), sources) if names else []
-    decoder = Decoder(cast("Mapping[str, Modality]", modalities))
+    decoder = Decoder(cast("Mapping[str, Modality]", modalities), max_bytes=byte_limits(plan))
     figures = {}
     for name in names:
         tokenizer = _fitted(modalities, name)

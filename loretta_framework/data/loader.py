@@ -1,34 +1,35 @@
 """Samples for each step, loaded ahead by worker processes; the same for any number of them.
 
 The work is handed out by step number and every sample is a function of its position, so workers
-share nothing and a run may start at any step. Only the parent writes.
+share nothing, a run may start at any step, and workers that died are started again at the first
+step that was not delivered. Only the parent writes.
 """
 
 from __future__ import annotations
 
 import atexit
-import signal
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import multiprocessing
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch.utils.data import DataLoader, Dataset
-
-from loretta_framework.api.errors import LorettaError, TrainingError
+from loretta_framework.api.errors import TrainingError
 from loretta_framework.api.protocols import Source, Tokenizer
-from loretta_framework.data.decode import BadRow, DecodeFailure, Decoder
-from loretta_framework.data.order import Order, SetShare
-from loretta_framework.data.quarantine import MAX_IN_A_ROW, Quarantine, too_many_in_a_row
-from loretta_framework.data.sample import SetReader, open_sets
-from loretta_framework.data.schedule import requests, share_of_rank
+from loretta_framework.data.decode import BadRow, Decoder, byte_limits
+from loretta_framework.data.draws import open_draws
+from loretta_framework.data.quarantine import Crash, Quarantine
+from loretta_framework.data.sample import open_sets
+from loretta_framework.data.steps import StepDraws
+from loretta_framework.data.transport import StepResult, StepSamples, unpack
+from loretta_framework.data.watch import Place
+from loretta_framework.data.workers import Pool, WorkerDied
 from loretta_framework.recipe.plan import Plan
-from loretta_framework.sequence.rows import TokenizedSample
 
-_SECONDS_AFTER_STOP = 60
+MAX_DEATHS = 3
+"""Workers that may die of no known cause before a step is delivered again."""
 
-StepSamples = dict[str, list[TokenizedSample]]
+ROW_SECONDS = 300.0
+"""Time to wait for the decoding of one row."""
 
 
 class Loader:
@@ -38,14 +39,17 @@ class Loader:
         plan: the run; its training sets are opened here.
         modalities: name -> tokenizer, fitted.
         run_directory: where bad rows are written down; None: nowhere.
-        workers: loading processes; 0 loads in this one.
+        workers: loading processes; 0 loads in this one, which then shares a decoder's crash.
         rank: this process among `world`; it gets its part of each request.
         world: number of processes.
         max_bad_fraction: part of the rows that may be undecodable.
         sources: built sources by "<split>/<set>".
+        tokens: a folder made by `loretta data tokenize`, read instead of the raw files.
+        start_method: "fork", "spawn" or "forkserver"; "auto": the platform's own.
+        row_seconds: time to wait for the decoding of one row before it counts as one that hangs.
 
     Raises:
-        ShardError: a training set cannot be opened.
+        ShardError: a training set or the token cache cannot be opened.
     """
 
     def __init__(
@@ -58,13 +62,21 @@ class Loader:
         world: int = 1,
         max_bad_fraction: float = 0.001,
         sources: Mapping[str, Source] | None = None,
+        tokens: Path | None = None,
+        start_method: str = "auto",
+        row_seconds: float = ROW_SECONDS,
     ) -> None:
-        readers = open_sets(plan.split("train"), sources)
-        self.workers = workers
-        decoder = Decoder(modalities, plan.vocabulary, augment_seed=plan.seed)
-        self._steps = _StepData(plan, readers, decoder, rank, world)
-        rows = sum(len(reader) for reader in readers)
+        self.readers = open_sets(plan.split("train"), sources)
+        self.workers, self.row_seconds = workers, row_seconds
+        self._context = multiprocessing.get_context(
+            None if start_method == "auto" else start_method
+        )
+        decoder = Decoder(modalities, plan.vocabulary, plan.seed, byte_limits(plan))
+        draws = open_draws(plan, self.readers, decoder, tokens)
+        self._draws = StepDraws(plan, self.readers, draws, rank, world)
+        rows = sum(len(reader) for reader in self.readers)
         self.quarantine = Quarantine(run_directory, rows, max_bad_fraction)
+        self._draws.leave_out(crash for crash in self.quarantine.crashes if self._is_there(crash))
 
     def steps(self, first: int, stop: int) -> Iterator[StepSamples]:
         """Task name -> samples, for each step of `range(first, stop)`.
@@ -74,125 +86,60 @@ class Loader:
 
         Raises:
             ShardError: too many rows cannot be decoded, or a shard cannot be read.
-            TrainingError: a worker process died.
+            TrainingError: worker processes die again and again.
         """
-        loader = DataLoader(
-            self._steps,
-            batch_size=None,
-            sampler=range(first, stop),
-            num_workers=self.workers,
-            collate_fn=_unchanged,
-            generator=torch.Generator(),  # its seed draw must not move torch's own generator
-            worker_init_fn=_start_worker if self.workers else None,
-        )
-        batches = iter(loader)
-        # An error's traceback keeps the iterator alive, and with it its workers, so they are ended
-        # here; at exit too, before multiprocessing waits for them.
-        end_workers = getattr(batches, "_shutdown_workers", _nothing_to_end)
-        atexit.register(end_workers)
-        try:
-            yield from self._results(batches)
-        finally:
-            atexit.unregister(end_workers)
-            end_workers()
+        load = self._from_workers if self.workers else self._from_here
+        # An error's traceback keeps generators alive, and with them the workers: end them here.
+        with closing(load(first, stop)) as results:
+            for result in results:
+                self.quarantine.add(result.bad)
+                if result.error is not None:
+                    raise result.error
+                yield result.samples
 
-    def _results(self, batches: Iterator[_StepResult]) -> Iterator[StepSamples]:
-        while True:
+    def _from_here(self, first: int, stop: int) -> Generator[StepResult, None, None]:
+        yield from (self._draws.result(step) for step in range(first, stop))
+
+    def _from_workers(self, first: int, stop: int) -> Generator[StepResult, None, None]:
+        deaths = 0
+        while first < stop:
+            pool = Pool(self._draws, self.workers, self._context, self.row_seconds)
+            atexit.register(pool.close)  # before multiprocessing waits for them
             try:
-                result = next(batches)
-            except StopIteration:
-                return
-            except RuntimeError as error:
-                raise _explained(error) from error
-            self.quarantine.add(result.bad)
-            if result.error is not None:
-                raise result.error
-            yield result.samples
+                for data in pool.results(first, stop):
+                    first, deaths = first + 1, 0
+                    yield unpack(data)
+            except WorkerDied as died:
+                if died.place is not None:
+                    self._blame(died.place, died.cause)
+                else:
+                    deaths += 1
+                if deaths == MAX_DEATHS:
+                    raise _given_up(died) from died
+            finally:
+                atexit.unregister(pool.close)
+                pool.close()
+
+    def _blame(self, place: Place, cause: str) -> None:
+        reader = self.readers[place.chosen]
+        bad = BadRow(*reader.place(place.row), modality="", cause=f"the decoder {cause}")
+        crash = Crash(reader.plan.name, place.row, place.step, bad)
+        self._draws.leave_out([crash])
+        self.quarantine.add_crash(crash)
+
+    def _is_there(self, crash: Crash) -> bool:
+        """Whether the row is still the sample that crashed; a mended set may have others."""
+        for reader in self.readers:
+            if reader.plan.name == crash.set_name and crash.row < len(reader):
+                return reader.place(crash.row)[1] == crash.bad.key
+        return False
 
 
-@dataclass(frozen=True, slots=True)
-class _StepResult:
-    """What a worker hands to the parent for one step.
-
-    An error travels as data: DataLoader would make a traceback text of one that is raised.
-    """
-
-    samples: StepSamples
-    bad: list[BadRow]
-    error: LorettaError | None = None
-
-
-class _StepData(Dataset[_StepResult]):
-    """Step number -> samples. Runs in the workers."""
-
-    def __init__(
-        self, plan: Plan, readers: Sequence[SetReader], decoder: Decoder, rank: int, world: int
-    ) -> None:
-        self.plan, self.readers, self.decoder = plan, readers, decoder
-        self.rank, self.world = rank, world
-        sets = [
-            SetShare(reader.plan.name, len(reader), reader.plan.share) for reader in self.readers
-        ]
-        self.orders = {task.name: Order(sets, plan.seed, task.name) for task in plan.tasks}
-
-    def __getitem__(self, step: int) -> _StepResult:
-        samples: StepSamples = {}
-        bad: list[BadRow] = []
-        try:
-            for request in requests(self.plan, step):
-                positions = share_of_rank(request, self.rank, self.world)
-                name = request.task_name
-                samples[name] = [self._draw(name, position, bad) for position in positions]
-        except LorettaError as error:
-            return _StepResult({}, bad, error)
-        return _StepResult(samples, bad)
-
-    def _draw(self, task: str, position: int, bad: list[BadRow]) -> TokenizedSample:
-        """The sample at a position, or the first good one of its substitutes."""
-        order = self.orders[task]
-        chosen, row, _ = order.at(position)
-        found = self._try(chosen, row, position, bad)
-        if isinstance(found, TokenizedSample):
-            return found
-        for substitute in order.substitutes(position, MAX_IN_A_ROW - 1):
-            found = self._try(chosen, int(substitute), position, bad)
-            if isinstance(found, TokenizedSample):
-                return found
-        raise too_many_in_a_row(self.readers[chosen].plan.name, found)
-
-    def _try(
-        self, chosen: int, row: int, position: int, bad: list[BadRow]
-    ) -> TokenizedSample | BadRow:
-        # Not remembered: with augmentation a row may fail at one position and not at another, and
-        # what one worker remembers the next one does not know.
-        try:
-            return self.decoder.sample(self.readers[chosen], row, position)
-        except DecodeFailure as failure:
-            bad.append(failure.row)
-            return failure.row
-
-
-def _unchanged(result: Any) -> Any:
-    """The default would turn arrays into tensors."""
-    return result
-
-
-def _nothing_to_end() -> None:
-    """Without worker processes."""
-
-
-def _start_worker(_: int) -> None:
-    # A stop request goes to the whole process group. The parent finishes its step and saves; it
-    # cannot if its workers are gone, so they stay for a while. DataLoader gave each one thread.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_SECONDS_AFTER_STOP))
-
-
-def _explained(error: RuntimeError) -> Exception:
-    if "DataLoader worker" not in str(error) or "exited" not in str(error):
-        return error
+def _given_up(died: WorkerDied) -> TrainingError:
     return TrainingError(
-        f"a loader process died: {error}",
+        f"a loader process died {MAX_DEATHS} times before a step was delivered; the last time "
+        f"{died.cause}",
         where="data.workers",
-        fix="look for lack of memory, or set data.workers=0 to see the fault in this process",
+        fix="look for lack of memory (fewer workers or a smaller batch need less), or set "
+        "data.workers=0 to see the fault in this process",
     )

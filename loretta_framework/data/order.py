@@ -2,13 +2,13 @@
 
 A stream is cut into blocks. Each block holds every set as often as its share asks, with remainders
 carried from block to block, in an order drawn by the block's number. The n-th time a set is used,
-it gives the n-th row of its endless run of epochs, each a permutation drawn by the epoch's number.
+it gives the n-th row of its endless run of epochs (`data.epochs`); a set that may be passed only so
+often leaves its positions to the others once it is used up (`data.phases`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 
@@ -17,20 +17,18 @@ import numpy as np
 from loretta_framework.api.errors import InputError
 from loretta_framework.api.protocols import IntArray
 from loretta_framework.api.random import generator
+from loretta_framework.data.epochs import Epochs, SetShare
+from loretta_framework.data.phases import Phases
+
+__all__ = ["Order", "SetShare"]
 
 BLOCK = 256
 """Positions of a block; more when a share is so small that a block would not hold its set once."""
 
 MAX_BLOCK = 1 << 20
 
-
-@dataclass(frozen=True, slots=True)
-class SetShare:
-    """A set as the order sees it: name, number of rows, and its part of the positions."""
-
-    name: str
-    rows: int
-    share: float
+SHUFFLE_ROWS = 65_536
+"""Rows of a set that are shuffled together, unless told otherwise."""
 
 
 class Order:
@@ -40,33 +38,85 @@ class Order:
         sets: at least one, each with a positive share and at least one row.
         seed: the run's seed.
         stream: name of the consumer; two streams are independent.
+        shuffle_rows: a set with more rows is shuffled by shards and within windows of this many.
+
+    Attributes:
+        limit: positions there are; None when some set has no limit of epochs.
 
     Raises:
-        InputError: a set is empty or its share is not positive, or too small to be kept.
+        InputError: a set is empty, its share is not positive or too small to be kept, or its shard
+            boundaries do not ascend.
     """
 
-    def __init__(self, sets: Sequence[SetShare], seed: int, stream: str) -> None:
+    def __init__(
+        self,
+        sets: Sequence[SetShare],
+        seed: int,
+        stream: str,
+        shuffle_rows: int = SHUFFLE_ROWS,
+    ) -> None:
         self.sets, self.seed, self.stream = tuple(sets), seed, stream
+        self.shuffle_rows = shuffle_rows
         for item in self.sets:
-            if item.rows < 1 or not item.share > 0:
-                raise InputError(
-                    f"a set must have rows and a positive share, "
-                    f"but has {item.rows} rows and share {item.share:g}",
-                    where=f"data set '{item.name}'",
-                    fix="leave the set out of the recipe",
-                )
+            _require_usable(item)
         total = sum(Fraction(item.share) for item in self.sets)
-        self._shares = [Fraction(item.share) / total for item in self.sets]
-        self.block = _block_length(self.sets, self._shares)
-        self._caches = _Caches(self)
+        shares = [Fraction(item.share) / total for item in self.sets]
+        self.block = _block_length(self.sets, shares)
+        self._phases = Phases(shares, [_uses(item) for item in self.sets])
+        self.limit = self._phases.limit
+        # The fewest bits that hold a set's number: numpy sorts 8 and 16 bits in linear time.
+        self._narrow = np.min_scalar_type(len(self.sets))
+        self._epochs = [Epochs(item, seed, stream, shuffle_rows) for item in self.sets]
+        self._blocks: Callable[[int], tuple[IntArray, IntArray]] = lru_cache(2)(self._draw_block)
 
     def at(self, position: int) -> tuple[int, int, int]:
-        """(set, row, epoch) at a position; `set` is an index into `sets`."""
+        """(set, row, epoch) at a position; `set` is an index into `sets`.
+
+        Raises:
+            InputError: the position lies behind `limit`.
+        """
+        self._require_within(position, position + 1)
         number, within = divmod(position, self.block)
-        which_P, uses_P = self._caches.blocks(number)
-        chosen, use = int(which_P[within]), int(uses_P[within])
-        epoch, place = divmod(use, self.sets[chosen].rows)
-        return chosen, int(self._caches.epochs(chosen, epoch)[place]), epoch
+        which_P, uses_P = self._blocks(number)
+        chosen = int(which_P[within])
+        row, epoch = self._epochs[chosen].at(int(uses_P[within]))
+        return chosen, row, epoch
+
+    def rows(self, first: int, stop: int) -> tuple[IntArray, IntArray]:
+        """Set and row, each (stop - first,), of the positions first..stop - 1: many `at` at once.
+
+        Raises:
+            InputError: a position lies behind `limit`.
+        """
+        if stop <= first:
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+        self._require_within(first, stop)
+        which_N, uses_N = self._uses(first, stop)
+        # A set's uses within a range are consecutive: sorted by set they are a few slices.
+        sorted_N = np.argsort(which_N.astype(self._narrow), kind="stable")
+        parts, begin = [], 0
+        for chosen, count in enumerate(np.bincount(which_N).tolist()):
+            if count:
+                use = int(uses_N[sorted_N[begin]])
+                parts.append(self._epochs[chosen].take(use, use + count))
+                begin += count
+        rows_N = np.empty_like(which_N)
+        rows_N[sorted_N] = np.concatenate(parts)
+        return which_N, rows_N
+
+    def used(self, position: int) -> list[int]:
+        """How often each set stands before a position.
+
+        Raises:
+            InputError: the position lies behind `limit`.
+        """
+        self._require_within(position, position)
+        number, within = divmod(position, self.block)
+        counts = self._phases.used(number * self.block)
+        if within:
+            more = np.bincount(self._blocks(number)[0][:within], minlength=len(counts))
+            counts = [count + extra for count, extra in zip(counts, more.tolist(), strict=True)]
+        return counts
 
     def substitutes(self, position: int, count: int) -> IntArray:
         """Rows (count,) of the same set, to be tried in turn when the row at a position is bad."""
@@ -74,53 +124,69 @@ class Order:
         draw = generator(self.seed, "order/substitute", self.stream, position)
         return draw.integers(rows, size=count, dtype=np.int64)
 
+    def _uses(self, first: int, stop: int) -> tuple[IntArray, IntArray]:
+        """Arrays (stop - first,): the set at each position, and how often it was used before."""
+        begin, end = first // self.block, (stop - 1) // self.block + 1
+        blocks = [self._blocks(number) for number in range(begin, end)]
+        which_N, uses_N = (np.concatenate(arrays) for arrays in zip(*blocks, strict=True))
+        cut = slice(first - begin * self.block, stop - begin * self.block)
+        return which_N[cut], uses_N[cut]
+
     def _draw_block(self, number: int) -> tuple[IntArray, IntArray]:
-        """Arrays (block,): the set at each position, and how often it was used before."""
-        before = _rounded(self._shares, number * self.block)
-        after = _rounded(self._shares, (number + 1) * self.block)
-        counts = [b - a for a, b in zip(before, after, strict=True)]
-        which_P = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+        """Arrays (block,), shorter at the limit: sets, and how often each was used before."""
+        end = (number + 1) * self.block
+        before = self._phases.used(number * self.block)
+        after = self._phases.used(end if self.limit is None else min(end, self.limit))
+        before_S = np.array(before, dtype=np.int64)
+        counts_S = np.array(after, dtype=np.int64) - before_S
+        which_P = np.repeat(np.arange(len(counts_S), dtype=self._narrow), counts_S)
         which_P = generator(self.seed, "order/mix", self.stream, number).permutation(which_P)
-        uses_P = np.empty_like(which_P)
-        for index, first in enumerate(before):
-            mask_P = which_P == index
-            uses_P[mask_P] = first + np.arange(counts[index], dtype=np.int64)
-        return which_P, uses_P
+        shift_S = before_S - (np.cumsum(counts_S) - counts_S)
+        uses_P = np.empty(len(which_P), dtype=np.int64)
+        by_set_P = np.argsort(which_P, kind="stable")
+        uses_P[by_set_P] = np.repeat(shift_S, counts_S) + np.arange(len(which_P))
+        return which_P.astype(np.int64), uses_P
 
-    def _draw_epoch(self, chosen: int, epoch: int) -> IntArray:
-        item = self.sets[chosen]
-        draw = generator(self.seed, "order/epoch", self.stream, item.name, epoch)
-        return draw.permutation(item.rows)
+    def _require_within(self, first: int, stop: int) -> None:
+        if self.limit is not None and stop > self.limit:
+            raise InputError(
+                f"position {stop - 1} was asked for, but with their max_epochs the sets give "
+                f"{self.limit}",
+                where=f"the stream '{self.stream}'",
+                fix="train for fewer steps, or raise max_epochs of a data set",
+            )
+        if first < 0:
+            raise InputError(
+                f"a position must be 0 or more, but is {first}",
+                where=f"the stream '{self.stream}'",
+                fix="count positions from 0",
+            )
 
-    def __getstate__(self) -> tuple[tuple[SetShare, ...], int, str]:
-        return self.sets, self.seed, self.stream  # what is cached is drawn again
+    def __getstate__(self) -> tuple[tuple[SetShare, ...], int, str, int]:
+        # What is cached is drawn again.
+        return self.sets, self.seed, self.stream, self.shuffle_rows
 
-    def __setstate__(self, state: tuple[tuple[SetShare, ...], int, str]) -> None:
+    def __setstate__(self, state: tuple[tuple[SetShare, ...], int, str, int]) -> None:
         self.__init__(*state)  # type: ignore[misc]
 
 
-def sample_at(
-    sets: Sequence[SetShare], seed: int, stream: str, position: int
-) -> tuple[int, int, int]:
-    """(set, row, epoch) at a position of a stream. `Order` keeps permutations between calls."""
-    return Order(sets, seed, stream).at(position)
+def _uses(item: SetShare) -> int | None:
+    return None if item.max_epochs is None else item.max_epochs * item.rows
 
 
-@dataclass(slots=True)
-class _Caches:
-    """Permutations in use. They depend on nothing but the order's key, so keeping them is safe."""
-
-    order: Order
-    blocks: Callable[[int], tuple[IntArray, IntArray]] = field(init=False)
-    epochs: Callable[[int, int], IntArray] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.blocks = lru_cache(maxsize=4)(self.order._draw_block)
-        self.epochs = lru_cache(maxsize=2 * len(self.order.sets))(self.order._draw_epoch)
+def _require_usable(item: SetShare) -> None:
+    if item.rows < 1 or not item.share > 0:
+        raise InputError(
+            f"a set must have rows and a positive share, "
+            f"but has {item.rows} rows and share {item.share:g}",
+            where=f"data set '{item.name}'",
+            fix="leave the set out of the recipe",
+        )
 
 
 def _block_length(sets: Sequence[SetShare], shares: Sequence[Fraction]) -> int:
-    # Rounded running totals never fall only if every block holds each set at least once.
+    # Rounded running totals never fall only if every block holds each set at least once; shares
+    # only grow when a set is used up.
     length = BLOCK
     while length * min(shares) < 1:
         length *= 2
@@ -132,13 +198,3 @@ def _block_length(sets: Sequence[SetShare], shares: Sequence[Fraction]) -> int:
                 fix="raise its share, or leave it out",
             )
     return length
-
-
-def _rounded(shares: Sequence[Fraction], total: int) -> list[int]:
-    """`total` split by shares: rounded down, the rest to the largest remainders, ties in order."""
-    exact = [share * total for share in shares]
-    counts = [int(value) for value in exact]
-    rest = sorted(range(len(shares)), key=lambda i: (counts[i] - exact[i], i))
-    for index in rest[: total - sum(counts)]:
-        counts[index] += 1
-    return counts

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from loretta_framework.api.errors import ShardError
 from loretta_framework.data.decode import BadRow
@@ -17,6 +19,23 @@ TOLERATED = 2
 
 MAX_IN_A_ROW = 100
 """Bad rows one after another that stop a run whatever the fraction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """A row whose decoding took a loader process down, or never ended: it is not tried again.
+
+    Attributes:
+        set_name: the set.
+        row: its row.
+        step: first step that does without it; those before were drawn with it.
+        bad: for people.
+    """
+
+    set_name: str
+    row: int
+    step: int
+    bad: BadRow
 
 
 class Quarantine:
@@ -32,11 +51,19 @@ class Quarantine:
         self.path = run_directory / FILE if run_directory is not None else None
         self.rows, self.max_bad_fraction = rows, max_bad_fraction
         self._known: set[tuple[str, str]] = set()
+        self._crashes: dict[tuple[str, int], Crash] = {}
         if self.path is not None and self.path.exists():
-            self._known = {_identity(line) for line in self.path.read_text().splitlines() if line}
+            for line in self.path.read_text(errors="replace").splitlines():
+                if line:
+                    self._read(line)
 
     def __len__(self) -> int:
         return len(self._known)
+
+    @property
+    def crashes(self) -> tuple[Crash, ...]:
+        """Rows that are not to be decoded again."""
+        return tuple(self._crashes.values())
 
     def add(self, bad: Iterable[BadRow]) -> None:
         """Count and write rows that are new.
@@ -45,19 +72,57 @@ class Quarantine:
             ShardError: there are now more than the fraction allows.
         """
         for row in bad:
-            if (row.shard, row.key) in self._known:
-                continue
-            self._known.add((row.shard, row.key))
-            if self.path is not None:
-                with self.path.open("a") as file:
-                    file.write(json.dumps(asdict(row)) + "\n")
-            if len(self) > max(TOLERATED, self.max_bad_fraction * self.rows):
-                raise ShardError(
-                    f"{len(self)} of {self.rows} rows cannot be used, more than "
-                    f"data.max_bad_fraction {self.max_bad_fraction:g} allows; the last: {row}",
-                    where=str(self.path or ""),
-                    fix="mend or remove the rows listed there, or raise data.max_bad_fraction",
-                )
+            if (row.shard, row.key) not in self._known:
+                self._write(asdict(row))
+                self._count(row)
+
+    def add_crash(self, crash: Crash) -> None:
+        """Count and write a row that must not be decoded again.
+
+        Raises:
+            ShardError: there are now more bad rows than the fraction allows.
+        """
+        self._keep(crash)
+        place = {"set": crash.set_name, "row": crash.row, "step": crash.step}
+        self._write(asdict(crash.bad) | place)
+        self._count(crash.bad)
+
+    def _count(self, row: BadRow) -> None:
+        self._known.add((row.shard, row.key))
+        if len(self) > max(TOLERATED, self.max_bad_fraction * self.rows):
+            raise ShardError(
+                f"{len(self)} of {self.rows} rows cannot be used, more than "
+                f"data.max_bad_fraction {self.max_bad_fraction:g} allows; the last: {row}",
+                where=str(self.path or ""),
+                fix="mend or remove the rows listed there, or raise data.max_bad_fraction",
+            )
+
+    def _write(self, record: dict[str, Any]) -> None:
+        if self.path is None:
+            return
+        line = json.dumps(record).encode() + b"\n"
+        with self.path.open("ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                # Else a line that a kill cut short would swallow this one.
+                line = line if file.read(1) == b"\n" else b"\n" + line
+            file.write(line)
+
+    def _read(self, line: str) -> None:
+        try:
+            record = json.loads(line)
+            bad = BadRow(*(record[name] for name in ("shard", "key", "modality", "cause")))
+        except (ValueError, KeyError, TypeError):
+            self._known.add((line, ""))  # a line cut by a kill: it still stands for one bad row
+            return
+        self._known.add((bad.shard, bad.key))
+        if "row" in record:
+            self._keep(Crash(record["set"], record["row"], record["step"], bad))
+
+    def _keep(self, crash: Crash) -> None:
+        found = self._crashes.get((crash.set_name, crash.row))
+        if found is None or crash.step < found.step:
+            self._crashes[crash.set_name, crash.row] = crash
 
 
 def too_many_in_a_row(set_name: str, last: BadRow) -> ShardError:
@@ -67,11 +132,3 @@ def too_many_in_a_row(set_name: str, last: BadRow) -> ShardError:
         where=f"data set '{set_name}'",
         fix="check that the set's modalities match their kinds in the recipe",
     )
-
-
-def _identity(line: str) -> tuple[str, str]:
-    try:
-        row = json.loads(line)
-        return row["shard"], row["key"]
-    except (ValueError, KeyError, TypeError):
-        return line, ""  # a line cut by a kill: it still stands for one bad row

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loretta_framework.api.errors import ShardError
-from loretta_framework.api.protocols import Source
-from loretta_framework.recipe.plan import SetPlan
-from loretta_framework.shards.index import Member, SampleEntry, open_index
-from loretta_framework.shards.members import META, SEQUENCE, parse_local
-from loretta_framework.shards.members import modality_of as by_name
-from loretta_framework.shards.reading import DamagedSampleError, MemberReader
+import numpy as np
+from numpy.typing import NDArray
 
-Mapper = Callable[[str], "str | None"]
-"""Local member name -> the recipe's modality, None to leave the member out."""
+from loretta_framework.api.errors import DamagedSampleError, ShardError
+from loretta_framework.api.protocols import RowSource, SampleStore, Source
+from loretta_framework.data.parts import Part, ShapeParts, shape_parts
+from loretta_framework.recipe.plan import SetPlan
+from loretta_framework.shards.index import open_index
+from loretta_framework.shards.members import META, SEQUENCE
+from loretta_framework.shards.members import modality_of as by_name
+from loretta_framework.shards.table import equal_keys
+
+MAX_JSON_BYTES = 1 << 20
+"""Of `meta.json` and `sequence.json`: JSON takes up to thirty times its size in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +48,25 @@ class SetReader:
         set_plan: what the recipe declares; its `missing` policy decides which samples are usable:
             "keep" those with some declared modality, "skip" those with all, "error" refuses a
             sample that lacks one.
-        modality_of: maps members, `Source.modality_of`; default: the names agree.
+        source: maps members, and opens the set if it is a `RowSource`; default: tars whose member
+            names agree with the recipe.
+
+    Attributes:
+        plan: as given.
+        store: where the samples lie.
+        rows_R: int64 (R,), the number in `store` of each usable sample, ascending.
 
     Raises:
         ShardError: shards are missing or damaged, nothing is usable, or two samples share a key.
     """
 
-    def __init__(self, set_plan: SetPlan, modality_of: Mapper | None = None) -> None:
+    def __init__(self, set_plan: SetPlan, source: Source | None = None) -> None:
         self.plan = set_plan
-        self._source: Mapper = modality_of or by_name
-        index = open_index([Path(shard) for shard in set_plan.shards])
-        self.shards = index.shards
-        self._files = MemberReader(index.shards)
-        self._entries = [entry for entry in index.entries if self._usable(entry)]
-        if not self._entries:
+        self.store = open_store(set_plan, source)
+        mapping = by_name if source is None else source.modality_of
+        self._shapes = [shape_parts(s, set_plan.modalities, mapping) for s in self.store.shapes]
+        self.rows_R = self._usable()
+        if not len(self.rows_R):
             raise ShardError(
                 f"no sample holds {', '.join(set_plan.modalities)}",
                 where=f"data set '{set_plan.name}'",
@@ -66,16 +75,48 @@ class SetReader:
         self._require_unique_keys()
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.rows_R)
+
+    @property
+    def boundaries(self) -> list[int]:
+        """The first row of each shard that has any, ascending from 0."""
+        first = np.searchsorted(self.rows_R, np.asarray(self.store.starts, dtype=np.int64))
+        return [int(row) for row in np.unique(first) if row < len(self)]
+
+    def key(self, row: int) -> str:
+        """ "<set>/<key>", as in `RawSample`."""
+        return f"{self.plan.name}/{self.store.key(self._sample(row))}"
+
+    def key_hashes(self) -> NDArray[np.uint64]:
+        """(R,) 64-bit hashes of the rows' keys within the set."""
+        return self.store.key_hashes()[self.rows_R]
 
     def place(self, row: int) -> tuple[str, str]:
         """(shard path, sample key) of a row, for messages."""
-        entry = self._entries[row]
-        return str(self.shards[entry.shard]), entry.key
+        sample = self._sample(row)
+        return self.store.place(sample), self.store.key(sample)
 
     def modalities(self, row: int) -> frozenset[str]:
         """The declared modalities that a row has, from the index alone."""
-        return self._present(self._entries[row])
+        return self._shape(self._sample(row)).present
+
+    def sizes(self, row: int) -> tuple[tuple[str, int], ...]:
+        """(modality, bytes) of each part of a row in declared order, without reading any."""
+        sample = self._sample(row)
+        parts = self._shape(sample).members
+        return tuple((name, self.store.size(sample, m)) for (name, _), m in parts.items())
+
+    def arrangement(self, row: int) -> tuple[Part, ...]:
+        """(modality, instance) of each part, in the order in which `read` gives them.
+
+        Raises:
+            DamagedSampleError: the sample's own order cannot be used.
+        """
+        sample = self._sample(row)
+        shape = self._shape(sample)
+        sequence = shape.member(SEQUENCE)
+        parts = shape.members
+        return tuple(parts if sequence is None else self._ordered(sample, sequence, parts))
 
     def read(self, row: int, only: str | None = None) -> RawSample:
         """The files of a row; with `only`, those of that modality and neither order nor label.
@@ -84,110 +125,95 @@ class SetReader:
             DamagedSampleError: this sample's bytes, order or label cannot be used.
             ShardError: the shard cannot be read.
         """
-        entry = self._entries[row]
-        key = f"{self.plan.name}/{entry.key}"
-        members = self._parts(entry)
-        names = {member.name: member for member in entry.members}
+        sample, key = self._sample(row), self.key(row)
+        shape = self._shape(sample)
+        if shape.clash is not None:
+            raise self._clashed(sample, shape)
+        parts = shape.members
         if only is not None:
-            members = {part: member for part, member in members.items() if part[0] == only}
-            return RawSample(key, self._contents(entry, members))
-        ordered = SEQUENCE in names
-        if ordered:
-            members = self._ordered(entry, names[SEQUENCE], members)
-        return RawSample(key, self._contents(entry, members), ordered, self._label(entry, names))
+            parts = {part: member for part, member in parts.items() if part[0] == only}
+            return RawSample(key, self._contents(sample, parts))
+        sequence = shape.member(SEQUENCE)
+        if sequence is not None:
+            parts = self._ordered(sample, sequence, parts)
+        contents = self._contents(sample, parts)
+        return RawSample(key, contents, sequence is not None, self._label(sample))
 
-    def _usable(self, entry: SampleEntry) -> bool:
-        present = self._present(entry)
-        lacking = [name for name in self.plan.modalities if name not in present]
-        if lacking and self.plan.missing == "error":
+    def _sample(self, row: int) -> int:
+        return int(self.rows_R[row])
+
+    def _shape(self, sample: int) -> ShapeParts:
+        return self._shapes[int(self.store.shape_S[sample])]
+
+    def _usable(self) -> NDArray[np.int64]:
+        """Numbers of the samples that the set's policy lets in."""
+        names = self.plan.modalities
+        lacking = np.array([len(shape.present) < len(names) for shape in self._shapes], dtype=bool)
+        usable = np.array([bool(shape.present) for shape in self._shapes], dtype=bool)
+        shape_S = self.store.shape_S
+        if self.plan.missing == "error" and lacking[shape_S].any():
+            sample = int(np.flatnonzero(lacking[shape_S])[0])
+            absent = [name for name in names if name not in self._shape(sample).present]
             raise ShardError(
-                f"the sample lacks '{lacking[0]}', and the set says missing: error",
-                where=f"data set '{self.plan.name}', key '{entry.key}'",
+                f"the sample lacks '{absent[0]}', and the set says missing: error",
+                where=f"data set '{self.plan.name}', key '{self.store.key(sample)}'",
                 fix="add the member, or set missing: keep or skip",
             )
-        return bool(present) and not (lacking and self.plan.missing == "skip")
-
-    def _map(self, member: str) -> str | None:
-        return None if member in (META, SEQUENCE) else self._source(member)
-
-    def _present(self, entry: SampleEntry) -> frozenset[str]:
-        mapped = {self._map(member.name) for member in entry.members}
-        return frozenset(name for name in self.plan.modalities if name in mapped)
+        if self.plan.missing == "skip":
+            usable &= ~lacking
+        return np.flatnonzero(usable[shape_S])
 
     def _require_unique_keys(self) -> None:
-        seen: dict[str, int] = {}
-        for entry in self._entries:
-            if seen.setdefault(entry.key, entry.shard) != entry.shard:
-                raise ShardError(
-                    f"two shards hold the key '{entry.key}': {self.shards[seen[entry.key]].name} "
-                    f"and {self.shards[entry.shard].name}",
-                    where=f"data set '{self.plan.name}'",
-                    fix="rename the samples, or declare the shards as two sets",
-                )
-
-    def _parts(self, entry: SampleEntry) -> dict[tuple[str, int], Member]:
-        """(modality, instance) -> member, modalities as declared, instances in numeric order."""
-        found: dict[tuple[str, int], Member] = {}
-        for member in entry.members:
-            modality = self._map(member.name)
-            if modality not in self.plan.modalities:
-                continue
-            part = (modality, parse_local(member.name)[1])
-            if part in found:
-                raise self._damaged(
-                    entry,
-                    member,
-                    f"'{found[part].name}' and '{member.name}' are both {modality} number {part[1]}",
-                    "number the members: image.0.png, image.1.png",
-                )
-            found[part] = member
-        order = self.plan.modalities.index
-        return {part: found[part] for part in sorted(found, key=lambda p: (order(p[0]), p[1]))}
+        for one, two in equal_keys(self.key_hashes(), lambda row: self.place(row)[1]):
+            (first, key), (second, _) = self.place(one), self.place(two)
+            raise ShardError(
+                f"two shards hold the key '{key}': {_file(first)} and {_file(second)}",
+                where=f"data set '{self.plan.name}'",
+                fix="rename the samples, or declare the shards as two sets",
+            )
 
     def _contents(
-        self, entry: SampleEntry, members: Mapping[tuple[str, int], Member]
+        self, sample: int, parts: Mapping[Part, int]
     ) -> tuple[tuple[str, bytes, str], ...]:
+        shape, store = self._shape(sample), self.store
         return tuple(
-            (modality, self._files.read(entry, member), parse_local(member.name)[2])
-            for (modality, _), member in members.items()
+            (modality, store.read(sample, member), shape.extension(member))
+            for (modality, _), member in parts.items()
         )
 
-    def _ordered(
-        self, entry: SampleEntry, member: Member, parts: dict[tuple[str, int], Member]
-    ) -> dict[tuple[str, int], Member]:
-        names = self._json(entry, member)
+    def _ordered(self, sample: int, member: int, parts: dict[Part, int]) -> dict[Part, int]:
+        names = self._json(sample, member)
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise self._damaged(entry, member, "it must be a list of names", _SEQUENCE_FIX)
+            raise self._damaged(sample, member, "it must be a list of names", _SEQUENCE_FIX)
         wanted = [_part(name) for name in names]
         wanted = [part for part in wanted if part[0] in self.plan.modalities]
         if sorted(wanted) != sorted(parts):
-            shown = ", ".join(f"{modality}.{number}" for modality, number in parts)
+            expected = ", ".join(f"{modality}.{number}" for modality, number in parts)
             raise self._damaged(
-                entry,
+                sample,
                 member,
-                f"it must name each part of the sample once ({shown}), but is {names}",
+                f"it must name each part of the sample once ({expected}), but is {str(names)[:200]}",
                 _SEQUENCE_FIX,
             )
         return {part: parts[part] for part in wanted}
 
-    def _label(self, entry: SampleEntry, names: Mapping[str, Member]) -> str | None:
+    def _label(self, sample: int) -> str | None:
         if self.plan.label is None:
             return None
         stem, _, path = self.plan.label.partition(".")
-        member = names.get(f"{stem}.json")
+        member = self._shape(sample).member(f"{stem}.json")
         if member is None:
-            where = f"{self.shards[entry.shard]}, key '{entry.key}'"
             raise DamagedSampleError(
                 f"the set's label is '{self.plan.label}', but the sample has no {stem}.json",
                 member=META,
-                where=where,
+                where=f"{self.store.place(sample)}, key '{self.store.key(sample)}'",
                 fix="add the member, or take `label` out of the recipe",
             )
-        value = self._json(entry, member)
+        value = self._json(sample, member)
         for name in path.split("."):
             if not isinstance(value, dict) or name not in value:
                 raise self._damaged(
-                    entry,
+                    sample,
                     member,
                     f"the set's label is '{self.plan.label}', but '{name}' is not there",
                     "add it, or take `label` out of the recipe",
@@ -195,19 +221,40 @@ class SetReader:
             value = value[name]
         return str(value)
 
-    def _json(self, entry: SampleEntry, member: Member) -> Any:
+    def _json(self, sample: int, member: int) -> Any:
+        size = self.store.size(sample, member)
+        if size > MAX_JSON_BYTES:
+            what = f"it may have at most {MAX_JSON_BYTES} bytes, but has {size}"
+            raise self._damaged(sample, member, what, "leave out what is not needed")
         try:
-            return json.loads(self._files.read(entry, member))
+            return json.loads(self.store.read(sample, member))
         except (ValueError, RecursionError) as error:
             raise self._damaged(
-                entry, member, f"it is not JSON: {error}", "write it again"
+                sample, member, f"it is not JSON: {error}", "write it again"
             ) from error
 
-    def _damaged(
-        self, entry: SampleEntry, member: Member, what: str, fix: str
-    ) -> DamagedSampleError:
-        where = f"{self.shards[entry.shard]}, key '{entry.key}', member '{member.name}'"
-        return DamagedSampleError(what, member=member.name, where=where, fix=fix)
+    def _clashed(self, sample: int, shape: ShapeParts) -> DamagedSampleError:
+        assert shape.clash is not None
+        one, two = shape.clash
+        part = next(part for part, member in shape.members.items() if member == one)
+        what = f"'{shape.names[one]}' and '{shape.names[two]}' are both {part[0]} number {part[1]}"
+        return self._damaged(sample, two, what, "number the members: image.0.png, image.1.png")
+
+    def _damaged(self, sample: int, member: int, what: str, fix: str) -> DamagedSampleError:
+        name = self._shape(sample).names[member]
+        where = f"{self.store.place(sample)}, key '{self.store.key(sample)}', member '{name}'"
+        return DamagedSampleError(what, member=name, where=where, fix=fix)
+
+
+def open_store(set_plan: SetPlan, source: Source | None = None) -> SampleStore:
+    """Where the samples of a set lie.
+
+    Raises:
+        ShardError: a shard is missing or damaged, or the source finds nothing.
+    """
+    if isinstance(source, RowSource):
+        return source.open(set_plan.shards, Path("/"))
+    return open_index(set_plan.shards)
 
 
 def open_sets(
@@ -220,18 +267,27 @@ def open_sets(
         ShardError: see `SetReader`.
         KeyError: a declared source was not handed over; the default mapping would be wrong.
     """
-    readers = []
-    for item in sets:
-        mapper = None
-        if item.source is not None:
-            mapper = (sources or {})[f"{item.split}/{item.name}"].modality_of
-        readers.append(SetReader(item, mapper))
-    return readers
+    return [SetReader(item, source_of(item, sources)) for item in sets]
+
+
+def source_of(item: SetPlan, sources: Mapping[str, Source] | None) -> Source | None:
+    """The built source of a set, None when it declares none.
+
+    Raises:
+        KeyError: a declared source is not among them.
+    """
+    return None if item.source is None else (sources or {})[f"{item.split}/{item.name}"]
 
 
 _SEQUENCE_FIX = 'write a list such as ["text.0", "image.0", "text.1"]'
 
 
-def _part(name: str) -> tuple[str, int]:
+def _file(place: str) -> str:
+    return place.rpartition("/")[2]
+
+
+def _part(name: str) -> Part:
     modality, _, number = name.partition(".")
-    return modality, int(number) if number.isascii() and number.isdigit() else 0
+    if not (number.isascii() and number.isdigit()):
+        return modality, 0
+    return modality, int(number) if len(number) < 10 else -1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from loretta_framework.recipe.limits import samples_through
 from loretta_framework.recipe.plan import Plan, TaskPlan
 
 
@@ -33,9 +34,7 @@ def samples_at(task: TaskPlan, step: int, steps: int | None = None) -> int:
 
 def start_position(task: TaskPlan, step: int, steps: int | None = None) -> int:
     """Samples the task was handed before a step."""
-    start, end = task.start_step, _covered(task, step, steps)
-    extra = sum(more * max(0, min(until, end) - start) for until, more in task.extra_samples)
-    return task.samples_per_step * (end - start) + extra
+    return samples_through(task, _covered(task, step, steps))
 
 
 def requests(plan: Plan, step: int) -> list[Request]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from loretta_framework.api.errors import InputError, ShardError
 from loretta_framework.api.protocols import Source, Tokenizer
-from loretta_framework.data.decode import BadRow, DecodeFailure, Decoder
+from loretta_framework.data.decode import BadRow, DecodeFailure, Decoder, byte_limits
 from loretta_framework.data.sample import SetReader, open_sets
 from loretta_framework.recipe.plan import Plan, SetPlan
 from loretta_framework.sequence.rows import TokenizedSample
@@ -58,7 +58,7 @@ def read_values(
 def read_shards(
     plan: Plan,
     modalities: Mapping[str, Tokenizer],
-    shards: Sequence[Path],
+    shards: Sequence[str | Path],
     label: str | None = None,
     limit: int | None = None,
 ) -> list[ValueSample]:
@@ -67,7 +67,7 @@ def read_shards(
     Args:
         plan: names the modalities.
         modalities: name -> tokenizer, fitted.
-        shards: existing tars; the set is called "data".
+        shards: existing tars or URLs; the set is called "data".
         label: where a sample's class stands, for example `meta.digit`.
         limit: at most so many, spread evenly.
 
@@ -105,7 +105,7 @@ def _read(
     modalities: Mapping[str, Tokenizer],
     limit: int | None,
 ) -> list[ValueSample]:
-    decoder = Decoder(modalities, plan.vocabulary)
+    decoder = Decoder(modalities, plan.vocabulary, max_bytes=byte_limits(plan))
     rows = [(reader, row) for reader in readers for row in range(len(reader))]
     try:
         return [_one(decoder, *rows[index]) for index in spread(len(rows), limit)]

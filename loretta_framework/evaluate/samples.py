@@ -10,6 +10,7 @@ from pathlib import Path
 
 from loretta_framework.api.errors import InputError, ShardError
 from loretta_framework.api.protocols import Source
+from loretta_framework.data.sample import open_store, source_of
 from loretta_framework.data.values import ValueSample, read_shards, read_values
 from loretta_framework.inference import LoadedModel
 from loretta_framework.recipe.plan import SetPlan
@@ -67,7 +68,7 @@ class SampleReader:
         labelled = replace(plan, sets=tuple(self._labelled(item) for item in plan.sets))
         found = read_values(labelled, self.model.tokenizers, "test", sources=self.sources)
         return EvaluationData(
-            tuple(found), _hash([_content(item) for item in labelled.split("test")])
+            tuple(found), _hash([self._content(item) for item in labelled.split("test")])
         )
 
     def training(self, modality: str, limit: int) -> list[ValueSample]:
@@ -110,15 +111,14 @@ class SampleReader:
     def _labelled(self, item: SetPlan) -> SetPlan:
         return replace(item, label=self.label) if self.label else item
 
+    def _content(self, item: SetPlan) -> list[object]:
+        source = asdict(item.source) if item.source else None
+        digest = open_store(item, source_of(item, self.sources)).digest
+        return [digest, sorted(item.modalities), item.label, item.missing, source]
+
     def _common_label(self) -> str | None:
         labels = {item.label for item in self.model.plan.split("test") if item.label}
         return next(iter(labels)) if len(labels) == 1 else self.label
-
-
-def _content(item: SetPlan) -> list[object]:
-    source = asdict(item.source) if item.source else None
-    digest = open_index([Path(shard) for shard in item.shards]).digest
-    return [digest, sorted(item.modalities), item.label, item.missing, source]
 
 
 def _hash(content: Sequence[Sequence[object]]) -> str:

@@ -10,6 +10,7 @@ from loretta_framework.api.errors import GraphError, Problem, RecipeError
 from loretta_framework.api.specs import BackboneSpec, ModalitySpec
 from loretta_framework.graph import ModalityGraph
 from loretta_framework.recipe.hashes import completed, data_hash, recipe_hash
+from loretta_framework.recipe.limits import require_enough
 from loretta_framework.recipe.load import LoadedRecipe
 from loretta_framework.recipe.nodes import Component, Components, check_nodes, needed_plugins
 from loretta_framework.recipe.plan import ModalityPlan, Plan, Reason
@@ -70,6 +71,7 @@ def make_plan(
     lengths = Lengths.of(vocabulary, data.training, graph.bridges())
     tasks, reasons = plan_tasks(loaded, components, lengths, bool(graph.bridges()))
     _require_room(loaded, components, lengths)
+    require_enough(loaded, tasks, data.training)
     return Plan(
         name=recipe.name,
         seed=recipe.train.seed,

@@ -25,9 +25,13 @@ def completed(resolved: Mapping[str, Any], components: Components) -> dict[str, 
 
 
 def recipe_hash(complete: Mapping[str, Any]) -> str:
-    """sha256 of a completed recipe without callbacks; of paths only the last part counts."""
+    """sha256 of a completed recipe without callbacks; of paths only the last part counts.
+
+    Where cached tokens lie does not count: they are the tokens.
+    """
     data = copied(dict(complete))
     del data["callbacks"]
+    data["data"].pop("tokens", None)
     for split in SPLITS:
         for item in data["data"][split]:
             shards = item["shards"]

@@ -14,6 +14,7 @@ from loretta_framework.api.errors import Problem, RecipeError
 from loretta_framework.recipe.base import read_sources
 from loretta_framework.recipe.checks import check_names
 from loretta_framework.recipe.faults import problems_of
+from loretta_framework.recipe.mixing import check_mixing
 from loretta_framework.recipe.nodes import check_nodes, needed_plugins
 from loretta_framework.recipe.origins import Origin, Tree, dotted, locate
 from loretta_framework.recipe.override import apply_overrides
@@ -86,7 +87,7 @@ def load_recipe(
     tree = sources.tree
     problems = apply_overrides(tree, overrides)
     recipe, faults = _validated(tree)
-    problems += faults + check_names(tree.data, tree.where)
+    problems += faults + check_names(tree.data, tree.where) + check_mixing(tree.data, tree.where)
     if problems or recipe is None:
         raise RecipeError(_in_order(problems + _plugin_problems(tree, registry)))
     resolved = recipe.model_dump(mode="json")

@@ -49,6 +49,9 @@ def relocate(data: dict[str, Any], old: Path, new: Path) -> None:
                 item["shards"] = [_moved(s, old, new) if isinstance(s, str) else s for s in shards]
     if isinstance(data.get("init_from"), str):
         data["init_from"] = _moved(data["init_from"], old, new, pattern=False)
+    section = data.get("data")
+    if isinstance(section, dict) and isinstance(section.get("tokens"), str):
+        section["tokens"] = _moved(section["tokens"], old, new, pattern=False)
 
 
 def _moved(text: str, old: Path, new: Path, pattern: bool = True) -> str:

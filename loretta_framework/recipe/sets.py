@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TypeAlias
 
-from loretta_framework.api.errors import ShardError
+import numpy as np
+
+from loretta_framework.api.errors import RecipeError, ShardError
+from loretta_framework.api.protocols import RowSource, SampleStore, Source
 from loretta_framework.recipe.load import LoadedRecipe
+from loretta_framework.recipe.mixing import mixing_shares, too_small
 from loretta_framework.recipe.nodes import Component, Components
 from loretta_framework.recipe.paths import SPLITS
 from loretta_framework.recipe.plan import Reason, SetPlan
 from loretta_framework.recipe.schema import DataSet
 from loretta_framework.recipe.yaml_reader import KeyPath
 from loretta_framework.registry import Builder, Registry
-from loretta_framework.shards.index import SampleEntry, ShardIndex, expand_shards, open_index
+from loretta_framework.shards.index import expand_shards, open_index
+from loretta_framework.shards.locations import is_url
 from loretta_framework.shards.members import META, SEQUENCE, modality_of
 
 Combination: TypeAlias = tuple[str, ...]
@@ -57,15 +64,16 @@ def plan_sets(loaded: LoadedRecipe, components: Components, registry: Registry) 
     Raises:
         ShardError: shards are missing or damaged, a sample breaks `missing: error`, or nothing of
             a set is left.
+        RecipeError: a set's share is too small to be kept.
     """
     plan = DataPlan()
     for split in SPLITS:
         sets: list[DataSet] = getattr(loaded.recipe.data, split)
-        shares = _shares(split, sets, plan)
         for index, item in enumerate(sets):
             source = components.get(("data", split, index, "source"))
-            mapping = _mapping(source, registry)
-            found = _open(loaded, ("data", split, index), item)
+            built = _built(source, registry)
+            mapping = modality_of if built is None else built.modality_of
+            locations, found = _open(loaded, ("data", split, index), item, built)
             counter = _Counter(loaded.where(("data", split, index)), item, mapping)
             combinations = counter.count(found)
             plan.digests.append((split, item.name, found.digest))
@@ -76,9 +84,9 @@ def plan_sets(loaded: LoadedRecipe, components: Components, registry: Registry) 
                 SetPlan(
                     name=item.name,
                     split=split,
-                    shards=tuple(map(str, found.shards)),
+                    shards=locations,
                     modalities=tuple(item.modalities),
-                    share=shares[index],
+                    share=0.0,  # known once all sets of the split are counted
                     missing=item.missing,
                     label=item.label,
                     samples=sum(count for _, count in combinations),
@@ -88,34 +96,50 @@ def plan_sets(loaded: LoadedRecipe, components: Components, registry: Registry) 
                     max_epochs=item.max_epochs,
                 )
             )
+        _share_out(loaded, split, sets, plan)
     return plan
 
 
-def _mapping(source: Component | None, registry: Registry) -> MemberMap:
+def _built(source: Component | None, registry: Registry) -> Source | None:
     if source is None:
-        return modality_of
-    built = Builder(registry).build_spec("source", source.node.kind, source.node.settings)
-    mapping: MemberMap = built.modality_of
-    return mapping
+        return None
+    built: Source = Builder(registry).build_spec("source", source.node.kind, source.node.settings)
+    return built
 
 
-def _shares(split: str, sets: list[DataSet], plan: DataPlan) -> list[float]:
-    """A set without a share counts as 1, so that sets without one share equally."""
-    raw = [1.0 if item.share is None else item.share for item in sets]
-    shares = [share / sum(raw) for share in raw]
-    for item, share in zip(sets, shares, strict=True):
-        if item.share is None and len(sets) > 1:
-            why = "it gives no share, which counts as 1; the shares of a split are normalised to 1"
-            plan.reasons.append(Reason(f"data.{split}.{item.name}.share", f"{share:.4g}", why))
-    return shares
+def _share_out(loaded: LoadedRecipe, split: str, sets: list[DataSet], plan: DataPlan) -> None:
+    """Give the sets of a split, the last that were planned, their shares."""
+    planned = [item for item in plan.sets if item.split == split]
+    counted = [item.combinations for item in planned]
+    shares, reasons = mixing_shares(loaded.recipe.data.mixing, split, sets, counted)
+    problems = too_small(split, sets, shares, loaded.where)
+    if problems:
+        raise RecipeError(problems)
+    plan.sets[len(plan.sets) - len(planned) :] = [
+        replace(item, share=share) for item, share in zip(planned, shares, strict=True)
+    ]
+    plan.reasons += reasons
 
 
-def _open(loaded: LoadedRecipe, path: KeyPath, item: DataSet) -> ShardIndex:
+def _open(
+    loaded: LoadedRecipe, path: KeyPath, item: DataSet, source: Source | None
+) -> tuple[tuple[str, ...], SampleStore]:
+    """(locations, or the patterns that the source opens by itself, in absolute form; samples)."""
+    patterns = [item.shards] if isinstance(item.shards, str) else item.shards
     try:
-        return open_index(expand_shards(item.shards, loaded.directory))
+        if isinstance(source, RowSource):
+            absolute = tuple(_absolute(pattern, loaded.directory) for pattern in patterns)
+            return absolute, source.open(absolute, Path("/"))
+        locations = tuple(map(str, expand_shards(patterns, loaded.directory)))
+        return locations, open_index(locations)
     except ShardError as error:
         where = ": ".join(filter(None, [loaded.where((*path, "shards")), error.where]))
         raise ShardError(error.what, where=where, fix=error.fix) from error
+
+
+def _absolute(pattern: str, base: Path) -> str:
+    """The pattern as it can be opened from any folder."""
+    return pattern if is_url(pattern) else os.path.abspath(base / pattern)
 
 
 def _absent(
@@ -134,26 +158,19 @@ class _Counter:
     def __init__(self, where: str, item: DataSet, mapping: MemberMap) -> None:
         self.where, self.item, self.mapping = where, item, mapping
         self.members: Counter[str] = Counter()
-        self._known: dict[tuple[str, ...], Combination] = {}
         self._mapped: dict[str, str | None] = {META: None, SEQUENCE: None}
 
-    def count(self, index: ShardIndex) -> tuple[tuple[Combination, int], ...]:
+    def count(self, store: SampleStore) -> tuple[tuple[Combination, int], ...]:
         """(modalities in declared order, samples), largest first."""
         counts: Counter[Combination] = Counter()
-        shapes: Counter[tuple[str, ...]] = Counter()
-        for entry in index.entries:
-            names = tuple(member.name for member in entry.members)
-            shapes[names] += 1
-            if names not in self._known:
-                self._known[names] = self._combination(names)
-            combo = self._known[names]
-            if len(combo) < len(self.item.modalities) and self.item.missing != "keep":
-                self._refuse(entry, index, combo)
-            elif combo:
-                counts[combo] += 1
-        for names, number in shapes.items():
-            for name in names:
-                self.members[name] += number
+        samples = np.bincount(store.shape_S, minlength=len(store.shapes))
+        combos = [self._combination(names) for names in store.shapes]
+        self._refuse_incomplete(store, combos)
+        for names, combo, number in zip(store.shapes, combos, samples.tolist(), strict=True):
+            self.members.update(dict.fromkeys(names, number))
+            complete = len(combo) == len(self.item.modalities)
+            if number and combo and (complete or self.item.missing == "keep"):
+                counts[combo] += number
         self._require_some(counts)
         order = {name: place for place, name in enumerate(self.item.modalities)}
         return tuple(
@@ -167,14 +184,20 @@ class _Counter:
         present = {self._mapped[name] for name in names}
         return tuple(name for name in self.item.modalities if name in present)
 
-    def _refuse(self, entry: SampleEntry, index: ShardIndex, combo: Combination) -> None:
+    def _refuse_incomplete(self, store: SampleStore, combos: list[Combination]) -> None:
         if self.item.missing != "error":
             return
-        lacking = [name for name in self.item.modalities if name not in combo]
-        members = ", ".join(member.name for member in entry.members)
+        short = np.array([len(combo) < len(self.item.modalities) for combo in combos], dtype=bool)
+        found = np.flatnonzero(short[store.shape_S])
+        if not len(found):
+            return
+        sample = int(found[0])
+        shape = int(store.shape_S[sample])
+        lacking = [name for name in self.item.modalities if name not in combos[shape]]
         raise ShardError(
-            f"sample '{entry.key}' lacks {', '.join(lacking)} (it has: {members})",
-            where=f"{self.where}: {index.shards[entry.shard]}",
+            f"sample '{store.key(sample)}' lacks {', '.join(lacking)} "
+            f"(it has: {', '.join(store.shapes[shape])})",
+            where=f"{self.where}: {store.place(sample)}",
             fix="complete the sample, or set `missing: keep` or `missing: skip` for this set",
         )
 

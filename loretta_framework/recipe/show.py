@@ -103,15 +103,19 @@ def _graph(plan: Plan) -> Iterator[str]:
 
 
 def _data(plan: Plan) -> list[str]:
-    rows = [line for item in plan.sets for line in _set(item)]
+    rows = [line for item in plan.sets for line in _set(item, plan.shuffle_rows)]
     return aligned(rows)
 
 
-def _set(item: SetPlan) -> Iterator[list[str]]:
+def _set(item: SetPlan, shuffle_rows: int) -> Iterator[list[str]]:
     for number, (combo, count) in enumerate(item.combinations):
         first = number == 0
         shards = f"{len(item.shards)} shard{'s' if len(item.shards) > 1 else ''}"
         facts = f"share {item.share:.4g}, {item.samples} samples, {shards}, missing: {item.missing}"
+        if item.max_epochs is not None:
+            facts += f", at most {item.max_epochs} epochs a task"
+        if item.split == "train" and item.samples > shuffle_rows:
+            facts += f", shuffled by shards and in windows of {shuffle_rows}"
         name = f"{item.split} {item.name}" if first else ""
         yield [name, facts if first else "", f"{count} x {' + '.join(combo)}"]
 

@@ -1,89 +1,81 @@
-"""The index beside a shard: keys, member offsets, sizes and checksums, so that any sample is O(1).
+"""The index beside each shard, so that any sample is reached without reading the others.
 
-`<shard>.index.json` is a cache: a missing, stale or unreadable one is built again. It counts as
-fresh while the shard's size and modification time are those it was built from; content that
-changed behind their back is caught by the checksums when it is read.
+`<shard>.index.safetensors` is a cache: a missing, stale, damaged or foreign one is built again, and
+the others are left as they are. It counts as fresh while the shard's size and modification time are
+those it was built from; content that changed behind their back is caught by the checksums when it
+is read.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass
-from hashlib import sha256
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
+from loretta_framework.api.errors import LorettaError
+from loretta_framework.shards.index_file import write_index
+from loretta_framework.shards.locations import is_url
 from loretta_framework.shards.patterns import INDEX_SUFFIX
 from loretta_framework.shards.patterns import expand_shards as expand_shards
-from loretta_framework.shards.scan import Member as Member
-from loretta_framework.shards.scan import SampleEntry as SampleEntry
 from loretta_framework.shards.scan import scan_shard
+from loretta_framework.shards.shard_index import ShardIndex as ShardIndex
+from loretta_framework.shards.shard_index import load_index
+from loretta_framework.shards.store import ShardStore as ShardStore
+from loretta_framework.shards.table import Fingerprint, ShardTable
 
-FORMAT = 1
-"""Version of the index file; another one is built again."""
+if TYPE_CHECKING:
+    from loretta_framework.shards.remote import Revision
 
-
-@dataclass(frozen=True, slots=True)
-class ShardEntry:
-    """What the index knows of one shard.
-
-    Attributes:
-        size: bytes of the shard when it was indexed.
-        mtime_ns: its modification time then.
-        sha256: hash of its content, in hexadecimal.
-        samples: its samples in file order.
-    """
-
-    size: int
-    mtime_ns: int
-    sha256: str
-    samples: tuple[SampleEntry, ...]
+Progress: TypeAlias = Callable[[int, int, str, bool], None]
+"""Told (shards done, shards, location, was it read anew) after each shard."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShardIndex:
-    """Several shards seen as one sequence of samples.
-
-    Attributes:
-        shards: their paths, in order.
-        entries: every sample; `entry.shard` is an index into `shards`.
-        digest: hash of the contents in order, whatever the files are called.
-    """
-
-    shards: tuple[Path, ...]
-    entries: Sequence[SampleEntry]
-    digest: str
+def index_path(shard: str | Path) -> Path:
+    """Where the index of a local shard lies."""
+    path = Path(shard)
+    return path.with_name(path.name + INDEX_SUFFIX)
 
 
-def index_path(shard: Path) -> Path:
-    """Where the index of a shard lies."""
-    return shard.with_name(shard.name + INDEX_SUFFIX)
+def open_index(
+    locations: Sequence[str | Path], jobs: int = 1, progress: Progress | None = None
+) -> ShardStore:
+    """The samples of all shards, indexing those whose index is missing or stale.
 
-
-def open_index(shards: Sequence[Path]) -> ShardIndex:
-    """The index of all shards, building what is missing or stale.
+    Args:
+        locations: absolute paths and URLs, as `expand_shards` gives them.
+        jobs: processes that index; 1 works in this one.
+        progress: told of every shard.
 
     Raises:
         ShardError: a shard is missing, empty, damaged or malformed.
+        LorettaError: an indexing process died.
     """
-    entries: list[SampleEntry] = []
-    digest = sha256()
-    for number, shard in enumerate(shards):
-        found = _fresh(shard) or index_shard(shard)
-        digest.update(bytes.fromhex(found.sha256))
-        entries += (
-            [SampleEntry(sample.key, number, sample.members) for sample in found.samples]
-            if number
-            else found.samples
-        )
-    return ShardIndex(tuple(shards), tuple(entries), digest.hexdigest())
+    places = [str(location) for location in locations]
+    found: dict[int, ShardIndex] = {}
+    tasks: dict[int, _Task] = {}
+
+    def add(number: int, index: ShardIndex, anew: bool) -> None:
+        found[number] = index
+        if progress is not None:
+            progress(len(found), len(places), places[number], anew)
+
+    for number, (task, known) in enumerate(_known(places)):
+        if known is None:
+            tasks[number] = task
+        else:
+            add(number, known, False)
+    for number, (index, anew) in (_in_processes if jobs > 1 and len(tasks) > 1 else _here)(
+        tasks, jobs
+    ):
+        add(number, index, anew)
+    return ShardStore(places, [found[number] for number in range(len(places))])
 
 
-def index_shard(path: Path) -> ShardEntry:
+def index_shard(path: Path) -> ShardIndex:
     """Read the whole shard, check it, and write its index beside it.
 
     In a folder that cannot be written the index stays in memory: it is built again next time.
@@ -91,60 +83,81 @@ def index_shard(path: Path) -> ShardEntry:
     Raises:
         ShardError: see `scan.scan_shard`.
     """
-    before = path.stat() if path.exists() else None
-    digest, samples = scan_shard(path)
-    status = before or path.stat()
-    entry = ShardEntry(status.st_size, status.st_mtime_ns, digest, samples)
-    with suppress(OSError):
-        _write(index_path(path), _to_json(entry))
-    return entry
+    fingerprint, table = scan_shard(path)
+    return keep_index(index_path(path), fingerprint, table)
 
 
-def _fresh(shard: Path) -> ShardEntry | None:
+def keep_index(file: Path, fingerprint: Fingerprint, table: ShardTable) -> ShardIndex:
+    """Write an index and open it where it was written; in memory when that cannot be done."""
+    with suppress(OSError, ValueError):
+        write_index(file, fingerprint, table)
+        return load_index(file)
+    return ShardIndex(fingerprint, table, None)
+
+
+def fresh_index(path: Path) -> ShardIndex | None:
+    """The index beside a local shard, None when there is none that can be trusted."""
     try:
-        status = shard.stat()
-        entry = _from_json(json.loads(index_path(shard).read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        status = path.stat()
+        index = load_index(index_path(path))
+    except (OSError, ValueError):
         return None
-    same = (entry.size, entry.mtime_ns) == (status.st_size, status.st_mtime_ns)
-    return entry if same else None
+    stated = (index.fingerprint.size, index.fingerprint.revision)
+    return index if stated == (status.st_size, str(status.st_mtime_ns)) else None
 
 
-def _to_json(entry: ShardEntry) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "size": entry.size,
-        "mtime_ns": entry.mtime_ns,
-        "sha256": entry.sha256,
-        "samples": [
-            [sample.key, [[m.name, m.offset, m.size, m.crc32] for m in sample.members]]
-            for sample in entry.samples
-        ],
-    }
+_Task: TypeAlias = "tuple[str, Revision | None]"
+"""What to index: a location, and what lies there now if it is a URL."""
+
+_Found: TypeAlias = tuple[ShardIndex, bool]
 
 
-def _from_json(data: dict[str, Any]) -> ShardEntry:
-    if data["format"] != FORMAT:
-        raise ValueError(f"index format {data['format']}")
-    bytes.fromhex(data["sha256"])
-    samples = tuple(
-        SampleEntry(
-            str(key), 0, tuple(Member(str(n), int(o), int(s), int(c)) for n, o, s, c in members)
-        )
-        for key, members in data["samples"]
-    )
-    return ShardEntry(int(data["size"]), int(data["mtime_ns"]), data["sha256"], samples)
+def _known(places: Sequence[str]) -> Iterator[tuple[_Task, ShardIndex | None]]:
+    """Each shard's task, and its index where that is fresh."""
+    urls = [place for place in places if is_url(place)]
+    remote = _known_remote(urls) if urls else {}
+    for place in places:
+        if place in remote:
+            revision, index = remote[place]
+            yield (place, revision), index
+        else:
+            yield (place, None), fresh_index(Path(place))
 
 
-def _write(path: Path, data: dict[str, Any]) -> None:
-    """Written aside under a name of its own and renamed: ranks may index one shard at once."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(data, file, separators=(",", ":"))
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
+def _known_remote(urls: Sequence[str]) -> dict[str, tuple[Revision, ShardIndex | None]]:
+    from loretta_framework.shards.remote_index import cached_indexes  # needs optional packages
+
+    return dict(zip(urls, cached_indexes(urls), strict=True))
+
+
+def _here(tasks: Mapping[int, _Task], jobs: int) -> Iterator[tuple[int, _Found]]:
+    for number, task in tasks.items():
+        yield number, _indexed(task)
+
+
+def _in_processes(tasks: Mapping[int, _Task], jobs: int) -> Iterator[tuple[int, _Found]]:
+    """Spawned, since a fork of a process with threads may hang."""
+    jobs = min(jobs, len(tasks))
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(_indexed, task): number for number, task in tasks.items()}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool as error:
+            raise LorettaError(
+                "a process that was indexing shards died",
+                where=f"one of {len(tasks)} shards",
+                fix="look for lack of memory, or index with --jobs 1 to see the fault",
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _indexed(task: _Task) -> _Found:
+    """(index of a shard, was the shard read for it)."""
+    place, revision = task
+    if revision is None:
+        return index_shard(Path(place)), True
+    from loretta_framework.shards.remote_index import index_url
+
+    return index_url(place, revision)

@@ -20,7 +20,27 @@ SEQUENCE = "sequence.json"
 PICKLES = frozenset({"pkl", "pyd", "pickle", "pth", "pt"})
 """Extensions that other readers execute; a shard that holds one is refused."""
 
-_PART = re.compile(r"[^\s./\\\x00-\x1f]+")
+MAX_LOCAL_CHARACTERS = 255
+"""Of a local name; no file system allows longer ones, and the last thousands are remembered."""
+
+MAX_KEY_CHARACTERS = 1024
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_PART = re.compile(r"[^\s./\\]+")
+_MAX_DIGITS = 9
+
+
+class MemberNameError(ValueError):
+    """A name that no member may have.
+
+    Args:
+        code: kind of fault: "path", "key", "extension", "form", "characters", "pickle".
+        what: the fault in a sentence.
+    """
+
+    def __init__(self, code: str, what: str) -> None:
+        super().__init__(what)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +67,24 @@ def parse_member(path: str) -> MemberName:
     """Take a member's path apart.
 
     Raises:
-        ValueError: the name has not the form above; the text says how.
+        MemberNameError: the name has not the form above; the text says how.
     """
     directory, slash, base = path.rpartition("/")
     if path.startswith("/") or "\\" in path or any(p in ("", "..") for p in path.split("/")):
-        raise ValueError("a member's path must be relative and must not climb")
+        raise MemberNameError("path", "a member's path must be relative and must not climb")
     key, _, local = base.partition(".")
     if not key:
-        raise ValueError("a member's name must start with the sample's key, not with a dot")
+        raise MemberNameError(
+            "key", "a member's name must start with the sample's key, not with a dot"
+        )
     if not local:
-        raise ValueError("a member's name must have an extension")
+        raise MemberNameError("extension", "a member's name must have an extension")
+    if _UNPRINTABLE.search(path):
+        raise MemberNameError(
+            "characters", "a member's name holds an empty part, a blank or a control character"
+        )
+    if len(directory) + len(key) >= MAX_KEY_CHARACTERS:
+        raise MemberNameError("key", f"a key may have at most {MAX_KEY_CHARACTERS} characters")
     modality, instance, extension = parse_local(local)
     name = extension if "." not in local else f"{modality}.{extension}"
     if instance:
@@ -69,31 +97,38 @@ def parse_local(local: str) -> tuple[str, int, str]:
     """(modality, instance, extension) of a name without its key, such as `image.1.png`.
 
     Raises:
-        ValueError: the name has not that form.
+        MemberNameError: the name has not that form.
     """
+    if len(local) > MAX_LOCAL_CHARACTERS:
+        raise MemberNameError(
+            "form", f"what follows the key may have at most {MAX_LOCAL_CHARACTERS} characters"
+        )
     parts = local.split(".")
-    if not all(_PART.fullmatch(part) for part in parts):
-        raise ValueError(f"'{local}' holds an empty part, a blank or a control character")
+    if not all(_PART.fullmatch(part) for part in parts) or _UNPRINTABLE.search(local):
+        raise MemberNameError(
+            "characters", f"'{local}' holds an empty part, a blank or a control character"
+        )
     modality, numbers, extension = parts[0], parts[1:-1], parts[-1].lower()
-    if (
-        modality.isdigit()
-        or len(numbers) > 1
-        or not all(n.isascii() and n.isdigit() for n in numbers)
-    ):
-        raise ValueError(
-            "after the key must follow `<modality>[.<number>].<extension>`, and a key has no dot"
+    if modality.isdigit() or len(numbers) > 1 or not all(_is_number(n) for n in numbers):
+        raise MemberNameError(
+            "form",
+            "after the key must follow `<modality>[.<number>].<extension>`, and a key has no dot",
         )
     if extension in PICKLES:
-        raise ValueError(f"'.{extension}' files can run code when they are opened")
+        raise MemberNameError("pickle", f"'.{extension}' files can run code when they are opened")
     if len(parts) == 1:
         modality = extension
     return modality, int(numbers[0]) if numbers else 0, extension
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
 
 
 def modality_of(member: str) -> str:
     """The modality of a local name: `image.1.png` -> `image`. The default mapping of a set.
 
     Raises:
-        ValueError: the name has not the form of a local name.
+        MemberNameError: the name has not the form of a local name.
     """
     return parse_local(member)[0]

@@ -1,54 +1,55 @@
-"""Shard patterns of a recipe become a sorted list of files: `*` and brace ranges, local paths only."""
+"""Shard patterns of a recipe become a sorted list of local paths and URLs: `*` and brace ranges."""
 
 from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from loretta_framework.api.errors import ShardError
+from loretta_framework.shards.locations import checked_url, is_url, shown, url_path
 
 MAX_EXPANSION = 100_000
 """Names one pattern may stand for; `{0..1000000000}` is a mistake or an attack."""
 
-INDEX_SUFFIX = ".index.json"
+INDEX_SUFFIX = ".index.safetensors"
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+_NO_SHARDS = (INDEX_SUFFIX, ".index.json")  # earlier versions wrote the second
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d{1,18})\.\.(\d{1,18})")
 _UNPACK = {".gz": "gzip", ".tgz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
 
 
-def expand_shards(patterns: str | list[str], base: Path) -> tuple[Path, ...]:
-    """The files that the patterns name, absolute, each once, sorted by path.
+def expand_shards(patterns: str | Sequence[str], base: Path) -> tuple[str, ...]:
+    """The shards that the patterns name: absolute local paths and URLs, each once, sorted.
 
     Args:
-        patterns: paths with `*`, `{0..9}` (zero-padded as written) or `{a,b}`.
+        patterns: paths or URLs with `{0..9}` (zero-padded as written), `{a,b}` or `*`, which asks
+            an object store for its listing; an http server has none.
         base: folder that relative patterns start from.
 
     Raises:
-        ShardError: a pattern matches nothing, is a URL or command, expands beyond
-            `MAX_EXPANSION`, or names a file that is not a plain `.tar`.
+        ShardError: a pattern matches nothing, is a command or a URL that may not be read, expands
+            beyond `MAX_EXPANSION`, or names a file that is not a plain `.tar`. Whether a URL
+            without `*` exists shows when it is opened.
+        StorageError: an object store cannot be listed.
+        MissingDependencyError: the package that lists such a store is not installed.
     """
-    found: set[Path] = set()
+    found: set[str] = set()
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        if _SCHEME.match(pattern):
-            raise ShardError(
-                f"a shard must be a local path, but is '{pattern}'",
-                fix="copy the shards to a local folder; nothing is fetched or run from a recipe",
-            )
+        remote = is_url(pattern)
         for name in _braces(pattern):
-            found.update(_files(name, pattern, base))
+            found.update(_urls(name, pattern) if remote else _files(name, pattern, base))
     return tuple(sorted(found))
 
 
-def _files(name: str, pattern: str, base: Path) -> Iterator[Path]:
+def _files(name: str, pattern: str, base: Path) -> Iterator[str]:
     if "*" in name:  # the only wildcard: brackets and question marks occur in folder names
         literal = name.replace("[", "[[]").replace("?", "[?]")
         hits = [base / hit for hit in glob.glob(literal, root_dir=base)]
-        hits = [hit for hit in hits if hit.is_file() and not hit.name.endswith(INDEX_SUFFIX)]
+        hits = [hit for hit in hits if hit.is_file() and not hit.name.endswith(_NO_SHARDS)]
     else:
         hits = [base / name] if (base / name).is_file() else []
     if not hits:
@@ -59,22 +60,57 @@ def _files(name: str, pattern: str, base: Path) -> Iterator[Path]:
             fix="check the path; it is relative to that folder",
         )
     for hit in hits:
-        _require_tar(hit)
-        yield hit.resolve()
+        _require_tar(hit, str(hit))
+        yield str(hit.resolve())
 
 
-def _require_tar(path: Path) -> None:
+def _urls(name: str, pattern: str) -> Iterator[str]:
+    url = checked_url(name)
+    hits = _listed(url, pattern) if "*" in url_path(url) else [url]
+    for hit in hits:
+        _require_tar(PurePosixPath(url_path(hit)), shown(hit))
+        yield hit
+
+
+def _listed(url: str, pattern: str) -> list[str]:
+    if url.startswith("http"):
+        raise ShardError(
+            "'*' cannot be used over http, since a web server has no listing",
+            where=shown(pattern),
+            fix="name the shards with braces: https://host/captions-{000..099}.tar",
+        )
+    from loretta_framework.shards.buckets import list_bucket
+
+    hits = [hit for hit in list_bucket(url) if not hit.endswith(_NO_SHARDS)]
+    if not hits:
+        raise ShardError(
+            f"no shard matches '{shown(pattern)}'",
+            fix="check bucket and prefix; '*' does not cross a slash",
+        )
+    if len(hits) > MAX_EXPANSION:
+        raise ShardError(
+            f"'{shown(pattern)}' matches {len(hits)} objects, but may match at most {MAX_EXPANSION}",
+            fix="narrow the pattern, or write fewer and larger shards",
+        )
+    return hits
+
+
+def _require_tar(path: Path | PurePosixPath, where: str) -> None:
     if path.suffix in _UNPACK:
         plain = path.with_suffix("") if path.stem.endswith(".tar") else path.with_suffix(".tar")
+        source, target = (path, plain) if isinstance(path, Path) else (path.name, plain.name)
+        command = f"{_UNPACK[path.suffix]} -dc {source} > {target}"
         raise ShardError(
             "a shard must be an uncompressed tar, since samples are read by their offset",
-            where=str(path),
-            fix=f"unpack it once: {_UNPACK[path.suffix]} -dc {path} > {plain}",
+            where=where,
+            fix=f"unpack it once: {command}"
+            if isinstance(path, Path)
+            else f"download it, and put the plain tar in its place: {command}",
         )
     if path.suffix != ".tar":
         raise ShardError(
             "a shard's name must end in .tar",
-            where=str(path),
+            where=where,
             fix="narrow the pattern, for example to '*.tar', or rename the file",
         )
 
@@ -87,7 +123,7 @@ def _braces(pattern: str) -> Iterator[str]:
         total *= len(choice)
     if total > MAX_EXPANSION:
         raise ShardError(
-            f"'{pattern}' stands for {total} names, but may stand for at most {MAX_EXPANSION}",
+            f"'{shown(pattern)}' stands for {total} names, but may stand for at most {MAX_EXPANSION}",
             fix="use '*', or fewer and larger shards",
         )
     for combination in product(*choices):
@@ -107,7 +143,7 @@ def _choices(piece: str, pattern: str) -> list[str] | _Padded:
         return piece.split(",")
     raise ShardError(
         f"braces must be '{{0..9}}' with the smaller number first or '{{a,b}}', but are '{{{piece}}}'",
-        where=pattern,
+        where=shown(pattern),
         fix="mend the braces, or use '*'",
     )
 

@@ -6,48 +6,52 @@ import os
 import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 from loretta_framework.api.errors import DamagedSampleError as DamagedSampleError
 from loretta_framework.api.errors import ShardError
-from loretta_framework.shards.scan import Member, SampleEntry
+from loretta_framework.shards.locations import is_url, shown
+from loretta_framework.shards.table import Extent, Fingerprint
 
 MAX_OPEN_FILES = 32
 
 
-class MemberReader:
-    """Reads members of the shards of one index.
+class ShardFiles:
+    """The files of several shards, opened on first use in each process.
 
-    Files are opened on first use in each process, and only `MAX_OPEN_FILES` stay open. A copy that
-    was forked or pickled opens its own: it never shares a file with its parent.
+    Only `MAX_OPEN_FILES` stay open. A copy that was forked or pickled opens its own: it never
+    shares a file with its parent. The shard of a URL is read from its local copy.
+
+    Args:
+        locations: absolute paths and URLs.
+        fingerprints: what each was when it was indexed; of a URL no other revision is read.
     """
 
-    def __init__(self, shards: Sequence[Path]) -> None:
-        self.shards = tuple(shards)
+    def __init__(self, locations: Sequence[str], fingerprints: Sequence[Fingerprint]) -> None:
+        self.locations, self.fingerprints = tuple(locations), tuple(fingerprints)
         self._open: OrderedDict[int, int] = OrderedDict()
         self._process = os.getpid()
 
-    def read(self, entry: SampleEntry, member: Member) -> bytes:
-        """The content of one member.
+    def read(self, shard: int, extent: Extent, key: str, member: str) -> bytes:
+        """The content of one member; key and local name are for messages.
 
         Raises:
             DamagedSampleError: the bytes are not those that were indexed.
             ShardError: the shard cannot be opened or read.
         """
-        path = self.shards[entry.shard]
         try:
-            data = os.pread(self._descriptor(entry.shard), member.size, member.offset)
+            data = _pread(self._descriptor(shard), extent.offset, extent.size)
         except OSError as error:
             raise ShardError(
                 f"the shard cannot be read: {error.strerror or error}",
-                where=f"{path}, key '{entry.key}', member '{member.name}'",
+                where=self._where(shard, key, member),
                 fix="check that the file still exists and may be read",
             ) from error
-        if len(data) != member.size or zlib.crc32(data) != member.crc32:
+        if len(data) != extent.size or zlib.crc32(data) != extent.crc32:
             raise DamagedSampleError(
                 "the member is damaged: its bytes do not match the checksum of the index",
-                member=member.name,
-                where=f"{path}, key '{entry.key}', member '{member.name}'",
+                member=member,
+                where=self._where(shard, key, member),
                 fix="copy the shard again; if it was changed on purpose: loretta data index <shard>",
             )
         return data
@@ -59,6 +63,9 @@ class MemberReader:
                 os.close(descriptor)
         self._open.clear()
 
+    def _where(self, shard: int, key: str, member: str) -> str:
+        return f"{shown(self.locations[shard])}, key '{key}', member '{member}'"
+
     def _descriptor(self, shard: int) -> int:
         if self._process != os.getpid():
             # The parent's descriptors work here too, but closing them is the parent's business.
@@ -66,15 +73,31 @@ class MemberReader:
         if shard not in self._open:
             if len(self._open) >= MAX_OPEN_FILES:
                 os.close(self._open.popitem(last=False)[1])
-            self._open[shard] = os.open(self.shards[shard], os.O_RDONLY)
+            self._open[shard] = _opened(self.locations[shard], self.fingerprints[shard])
         self._open.move_to_end(shard)
         return self._open[shard]
 
-    def __getstate__(self) -> tuple[Path, ...]:
-        return self.shards
-
-    def __setstate__(self, shards: tuple[Path, ...]) -> None:
-        self.shards, self._open, self._process = shards, OrderedDict(), os.getpid()
+    def __reduce__(self) -> tuple[type[ShardFiles], tuple[Any, ...]]:
+        return ShardFiles, (self.locations, self.fingerprints)
 
     def __del__(self) -> None:
         self.close()
+
+
+def _opened(location: str, fingerprint: Fingerprint) -> int:
+    if not is_url(location):
+        return os.open(location, os.O_RDONLY)
+    from loretta_framework.shards.remote import Revision, open_shard
+
+    return open_shard(location, Revision(fingerprint.size, fingerprint.revision))
+
+
+def _pread(descriptor: int, offset: int, size: int) -> bytes:
+    """So many bytes, fewer only where the file ends: one call may give less on a network drive."""
+    data = os.pread(descriptor, size, offset)
+    while 0 < len(data) < size:
+        more = os.pread(descriptor, size - len(data), offset + len(data))
+        if not more:
+            break
+        data += more
+    return data

@@ -66,6 +66,8 @@ def assemble(parts: Parts, run: RunDirectory, lock: RunLock) -> Trainer:
             world.size,
             recipe.data.max_bad_fraction,
             parts.sources,
+            loaded.directory / recipe.data.tokens if recipe.data.tokens else None,
+            numerics.start_method,
         ),
         rollouts=rollouts,
         quality=quality,
@@ -117,6 +119,7 @@ def _stepper(
         accumulate=recipe.train.accumulate,
         clip_norm=recipe.optimizer.clip_norm,
         capacity=2 * plan.max_row_tokens(),
+        buckets=recipe.train.length_buckets,
     )
 
 

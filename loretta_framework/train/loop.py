@@ -12,6 +12,7 @@ import torch
 
 from loretta_framework.api.errors import StoppedOnRequest
 from loretta_framework.api.protocols import Callback
+from loretta_framework.data.rates import EdgeTokens
 from loretta_framework.model.any_to_any import AnyToAny
 from loretta_framework.recipe.plan import Plan
 from loretta_framework.recipe.schema import Recipe
@@ -71,6 +72,7 @@ class Trainer:
     held_out: Sequence[TokenizedSample] = ()
     step: int = 0
     last: dict[str, float] = field(default_factory=dict)
+    edge_tokens: EdgeTokens = field(default_factory=EdgeTokens)
 
     def run(self) -> None:
         """Train to the last step, or to a stop request.
@@ -134,6 +136,7 @@ class Trainer:
         }
 
     def _observe(self, result: StepResult) -> None:
+        self.edge_tokens.add(result.weights)
         # Rows with a pseudo condition say nothing about how good a link is.
         real = {task.plan.name for task in self.tasks if not task.generates}
         self.quality.observe(
@@ -147,6 +150,7 @@ class Trainer:
             "lr": self.recipe.optimizer.lr * factor,
             "grad_norm": result.grad_norm,
             "tokens": float(result.tokens),
+            "padding": 1 - result.tokens / max(result.slots, 1),
             "tokens_per_second": result.tokens / max(seconds, 1e-9),
         }
         several = len(self.tasks) > 1

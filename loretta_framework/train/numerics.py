@@ -5,6 +5,7 @@ They depend on flags and widths, never on a timing, so that a resumed run repeat
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -31,6 +32,7 @@ class Numerics:
         threads: CPU threads of torch.
         workers: loader processes.
         form: layout of training batches.
+        start_method: how loader processes start.
     """
 
     device: torch.device
@@ -38,6 +40,7 @@ class Numerics:
     threads: int
     workers: int
     form: LayoutForm
+    start_method: str = "auto"
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context to compute in."""
@@ -76,6 +79,7 @@ def choose_numerics(recipe: Recipe, width: int, note: Note) -> Numerics:
         _threads(recipe, workers, note),
         workers,
         _form(recipe, note),
+        _start_method(recipe, workers, note),
     )
 
 
@@ -107,6 +111,17 @@ def _workers(recipe: Recipe, note: Note) -> int:
     count = 1 if cores() > 1 else 0
     note("data.workers", str(count), f"{cores()} cores: one loads while the others compute")
     return count
+
+
+def _start_method(recipe: Recipe, workers: int, note: Note) -> str:
+    if recipe.data.start_method != "auto":
+        return recipe.data.start_method
+    # Not get_start_method(): asking for the default settles it for the whole process.
+    method = multiprocessing.get_start_method(allow_none=True)
+    method = method or multiprocessing.get_all_start_methods()[0]
+    if workers:
+        note("data.start_method", method, "the platform's own")
+    return method
 
 
 def _threads(recipe: Recipe, workers: int, note: Note) -> int:

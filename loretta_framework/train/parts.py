@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loretta_framework.api.protocols import Source, Tokenizer
-from loretta_framework.data.fitting import fit_tokenizers, load_tokenizers
+from loretta_framework.data.fitting import fit_tokenizers, load_tokenizers, tokenizer_digests
+from loretta_framework.data.token_manifest import read_manifest
+from loretta_framework.data.token_tokenizers import require_tokenizers_of, take_tokenizers
 from loretta_framework.recipe.engine import make_plan
 from loretta_framework.recipe.load import LoadedRecipe
 from loretta_framework.recipe.nodes import needed_plugins
@@ -33,6 +35,12 @@ class Parts:
     builder: Builder
     modalities: dict[str, Tokenizer]
     sources: dict[str, Source]
+
+    @property
+    def tokens(self) -> Path | None:
+        """The folder of cached tokens that the recipe names, None when it trains from the files."""
+        tokens = self.loaded.recipe.data.tokens
+        return self.loaded.directory / tokens if tokens else None
 
     @classmethod
     def build(cls, loaded: LoadedRecipe) -> Parts:
@@ -76,12 +84,28 @@ class Parts:
         return figures
 
     def prepare_tokenizers(self, directory: Path) -> dict[str, dict[str, float]]:
-        """Load what a former `fit` saved there, verified by its hashes, or fit now.
+        """Load what a former `fit` saved there, verified by its hashes; else take those that made
+        the recipe's cached tokens; else fit now. Figures by modality when it fitted.
 
         Raises:
             CheckpointError: what was saved is damaged.
+            ShardError: the cached tokens were made with other tokenizers, or from something else.
         """
+        figures: dict[str, dict[str, float]] = {}
         if (directory / _COMPLETE).is_file():
             load_tokenizers(self.plan, self.modalities, directory)
-            return {}
-        return self.fit(directory)
+        elif self.tokens is None or not any(item.fitted for item in self.plan.modalities):
+            figures = self.fit(directory)
+        else:
+            self._take(self.tokens, directory)
+        if self.tokens is not None:
+            digests = tokenizer_digests(self.plan, directory)
+            require_tokenizers_of(read_manifest(self.tokens), self.plan, digests, self.tokens)
+        return figures
+
+    def _take(self, tokens: Path, directory: Path) -> None:
+        take_tokenizers(self.plan, tokens, directory)
+        load_tokenizers(self.plan, self.modalities, directory)
+        (directory / _COMPLETE).touch()
+        why = "the cached tokens were made with them"
+        self.builder.note("tokenizers", str(tokens), why)

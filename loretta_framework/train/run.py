@@ -11,6 +11,7 @@ from pathlib import Path
 from loretta_framework.checkpoint.compare import require_resumable
 from loretta_framework.checkpoint.lock import RunLock
 from loretta_framework.checkpoint.run_directory import RunDirectory
+from loretta_framework.data.rates import measure_rates
 from loretta_framework.recipe.load import LoadedRecipe
 from loretta_framework.recipe.plan import Plan, Reason
 from loretta_framework.recipe.show import recipe_text
@@ -136,4 +137,6 @@ def _execute(trainer: Trainer, run: RunDirectory, say: Say) -> FinishedRun:
         metrics.truncate_after(trainer.step)
         trainer.metrics = metrics
         trainer.run()
+    for line in measure_rates(plan, trainer.step, trainer.edge_tokens).lines():
+        say(line)
     return FinishedRun(run.path, plan, trainer.step, trainer.last)

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from loretta_framework.api.errors import RunDirectoryError
+from loretta_framework.checkpoint.atomic import write_json_atomically
 from loretta_framework.checkpoint.lock import RunLock
 from loretta_framework.checkpoint.store import (
     find_checkpoint,
@@ -16,10 +18,14 @@ from loretta_framework.checkpoint.store import (
     save_checkpoint,
 )
 from loretta_framework.data.fitting import require_tokenizers
+from loretta_framework.data.rates import measure_rates
 from loretta_framework.data.schedule import start_position
 from loretta_framework.train.loop import Trainer
 from loretta_framework.train.optim import optimizer_tensors, restore_optimizer
 from loretta_framework.train.tasks import restore_tasks, task_tensors
+
+RATES = "rates.json"
+"""In the run directory: what the run was given so far; see `data.rates`."""
 
 
 def save_state(trainer: Trainer, root: Path, lock: RunLock) -> None:
@@ -29,7 +35,8 @@ def save_state(trainer: Trainer, root: Path, lock: RunLock) -> None:
     state; pools are saved because they were made with weights that are gone.
 
     Raises:
-        RunDirectoryError: the run's lock was lost; another process may be writing.
+        RunDirectoryError: the run's lock was lost, another process may be writing; or the rates
+            cannot be written.
         CheckpointError: it cannot be written; older ones are untouched.
     """
     lock.require_held()
@@ -47,6 +54,7 @@ def save_state(trainer: Trainer, root: Path, lock: RunLock) -> None:
         "positions": {t.name: start_position(t, trainer.step) for t in trainer.plan.tasks},
         "pools": {task.plan.name: task.pool.names() for task in trainer.tasks},
         "quality": trainer.quality.state(),
+        "edge_tokens": trainer.edge_tokens.state(),
         "generated": {
             "segments": dict(trainer.rollouts.counters.segments),
             "tokens": dict(trainer.rollouts.counters.tokens),
@@ -60,6 +68,7 @@ def save_state(trainer: Trainer, root: Path, lock: RunLock) -> None:
     }
     save_checkpoint(root, trainer.step, tensors, state)
     prune_checkpoints(root, trainer.recipe.checkpoint.keep_last)
+    _write_rates(trainer, root.parent / RATES)
 
 
 def restore_state(trainer: Trainer, root: Path, warn: Callable[[str], None]) -> bool:
@@ -84,4 +93,30 @@ def restore_state(trainer: Trainer, root: Path, warn: Callable[[str], None]) -> 
     trainer.rollouts.counters.segments.update(state["generated"]["segments"])
     trainer.rollouts.counters.tokens.update(state["generated"]["tokens"])
     trainer.step = trainer.view.step = loaded.step
+    _restore_edge_tokens(trainer, state, warn)
     return True
+
+
+def _restore_edge_tokens(
+    trainer: Trainer, state: dict[str, Any], warn: Callable[[str], None]
+) -> None:
+    if "edge_tokens" in state:
+        trainer.edge_tokens.restore(state["edge_tokens"])
+        return
+    trainer.edge_tokens.since = trainer.step
+    warn(
+        f"the checkpoint is of a version that did not count tokens by edge: {RATES} counts them "
+        f"from step {trainer.step}"
+    )
+
+
+def _write_rates(trainer: Trainer, path: Path) -> None:
+    rates = measure_rates(trainer.plan, trainer.step, trainer.edge_tokens)
+    try:
+        write_json_atomically(path, rates.to_json())
+    except OSError as error:
+        raise RunDirectoryError(
+            f"the achieved rates cannot be written: {error.strerror}",
+            where=str(path),
+            fix="make the run directory writable and free space, then go on with --resume",
+        ) from error

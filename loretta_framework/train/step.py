@@ -21,6 +21,9 @@ from loretta_framework.train.tasks import Task
 Sums = dict[tuple[str, str], Tensor]
 """(task, edge) -> float64 (2,): weighted nats and weights, no gradient."""
 
+ByEdge = dict[tuple[str, str], float]
+"""(task, edge) -> a figure."""
+
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
@@ -29,13 +32,15 @@ class StepResult:
     Attributes:
         loss: weighted nats over the global count of weights.
         edges: (task, edge) -> nats per token.
+        weights: (task, edge) -> sum of the loss weights of its targets.
         grad_norm: before clipping.
         tokens: input tokens of all ranks.
         slots: positions computed for them, padding counted.
     """
 
     loss: float
-    edges: dict[tuple[str, str], float]
+    edges: ByEdge
+    weights: ByEdge
     grad_norm: float
     tokens: int
     slots: int
@@ -91,14 +96,15 @@ class Stepper:
             if part:
                 batch = self._backward(step, micro, part, sums)
                 tokens, slots = tokens + batch.tokens, slots + batch.slots
-        edges, loss, count = self._reduce(step, sums)
+        edges, weights, loss = self._reduce(step, sums)
+        count = sum(weights.values())
         self.world.sum_gradients(self.model.parameters())
         grad_norm = self._scale_and_clip(step, count)
         if count > 0:
             self.optimizer.step()
         size = torch.tensor([tokens, slots], dtype=torch.float64, device=self.numerics.device)
         tokens, slots = (int(total) for total in self.world.sum(size).tolist())
-        return StepResult(loss, edges, grad_norm, tokens, slots)
+        return StepResult(loss, edges, weights, grad_norm, tokens, slots)
 
     def _backward(self, step: int, micro: int, part: Sequence[TokenRow], sums: Sums) -> Batch:
         """Add the gradients of a micro-batch, and return it."""
@@ -121,7 +127,8 @@ class Stepper:
             total.backward()
         return batch
 
-    def _reduce(self, step: int, sums: Sums) -> tuple[dict[tuple[str, str], float], float, float]:
+    def _reduce(self, step: int, sums: Sums) -> tuple[ByEdge, ByEdge, float]:
+        """Nats per token and weights by (task, edge), and the loss, over all ranks."""
         names = self._all_edges(sums)
         zero = torch.zeros(2, dtype=torch.float64, device=self.numerics.device)
         table_E2 = torch.stack([sums.get(name, zero) for name in names] or [zero])
@@ -136,15 +143,16 @@ class Stepper:
                 where=f"step {step}",
                 fix="resume with a lower optimizer.lr, or look at the data of that edge",
             )
-        weights = {task.plan.name: task.plan.weight for task in self.tasks}
-        count = sum(weight for _, weight in table)
-        loss = sum(weights[name[0]] * nats for name, (nats, _) in zip(names, table, strict=False))
-        edges = {
-            name: nats / weight
+        factors = {task.plan.name: task.plan.weight for task in self.tasks}
+        loss = sum(factors[name[0]] * nats for name, (nats, _) in zip(names, table, strict=False))
+        counted = {
+            name: (nats, weight)
             for name, (nats, weight) in zip(names, table, strict=False)
             if weight > 0
         }
-        return edges, loss / max(count, 1e-9), count
+        edges = {name: nats / weight for name, (nats, weight) in counted.items()}
+        weights = {name: weight for name, (_, weight) in counted.items()}
+        return edges, weights, loss / max(sum(weights.values()), 1e-9)
 
     def _all_edges(self, sums: Sums) -> list[tuple[str, str]]:
         names = sorted(sums)

@@ -354,3 +354,11 @@ def test_other_packages_are_noted(plan, recipe):
 
 def test_reasons_never_stop_a_resume(plan, recipe):
     assert compare_plans(plan, replace(plan, reasons=()), recipe, recipe) == []
+
+
+def test_a_share_that_a_mixing_rule_decides_otherwise_is_refused(plan, recipe):
+    first, *rest = plan.sets
+    now = replace(plan, sets=(replace(first, share=first.share / 2), *rest))
+    (change,) = compare_plans(plan, now, recipe, recipe)
+    assert change.severity == "refused"
+    assert change.key == f"drawn share of data.train.{first.name}"

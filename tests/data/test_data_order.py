@@ -8,7 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loretta_framework.api.errors import InputError
-from loretta_framework.data.order import Order, SetShare, sample_at
+from loretta_framework.data.order import Order, SetShare
+
+FIXED = [(1, 5, 0), (1, 3, 0), (1, 1, 0), (0, 3982, 0), (0, 2813, 0), (1, 3, 107142857)]
+FIXED_SUBSTITUTES = [787, 1598, 2112]
 
 shares = st.lists(st.floats(0.1, 10), min_size=1, max_size=4)
 
@@ -54,7 +57,7 @@ def test_a_position_does_not_depend_on_what_was_asked_before(
     order = Order(sets, seed, "causal")
     forward = [order.at(position) for position in positions]
     assert [order.at(position) for position in reversed(positions)] == forward[::-1]
-    assert sample_at(sets, seed, "causal", positions[-1]) == forward[-1]
+    assert Order(sets, seed, "causal").at(positions[-1]) == forward[-1]
 
 
 def test_seed_and_stream_and_epoch_change_the_order() -> None:
@@ -65,6 +68,13 @@ def test_seed_and_stream_and_epoch_change_the_order() -> None:
     ]
     assert all(sorted(stream) == list(range(100)) for stream in streams)
     assert len({tuple(stream) for stream in streams}) == 4
+
+
+def test_the_order_of_a_small_set_never_moves() -> None:
+    """Written down once: another order would change the losses of every recipe."""
+    order = Order([SetShare("captions", 5000, 0.25), SetShare("readings", 7, 0.75)], 3, "causal")
+    assert [order.at(position) for position in (0, 1, 2, 255, 256, 10**9)] == FIXED
+    assert order.substitutes(77, 3).tolist() == FIXED_SUBSTITUTES
 
 
 def test_sets_are_mixed_within_a_block() -> None:
@@ -86,6 +96,10 @@ def test_an_order_survives_pickling() -> None:
     expected = [order.at(position) for position in range(300)]
     copy = pickle.loads(pickle.dumps(order))
     assert [copy.at(position) for position in range(300)] == expected
+    windowed = Order([SetShare("a", 90, 1.0, (0, 30, 60), 2)], 3, "causal", shuffle_rows=20)
+    copy = pickle.loads(pickle.dumps(windowed))
+    assert copy.rows(0, 180)[1].tolist() == windowed.rows(0, 180)[1].tolist()
+    assert copy.limit == windowed.limit == 180
 
 
 def test_substitutes_are_rows_of_the_same_set_and_depend_on_the_position() -> None:
@@ -102,6 +116,9 @@ def test_substitutes_are_rows_of_the_same_set_and_depend_on_the_position() -> No
         ([SetShare("a", 0, 1.0)], "must have rows and a positive share"),
         ([SetShare("a", 1, 0.0)], "must have rows and a positive share"),
         ([SetShare("a", 1, 1.0), SetShare("b", 1, 1e-9)], "at least one in"),
+        ([SetShare("a", 9, 1.0, (0, 5, 3))], "must ascend from 0 to 9"),
+        ([SetShare("a", 9, 1.0, (0, 10))], "must ascend from 0 to 9"),
+        ([SetShare("a", 9, 1.0, (1, 5))], "must ascend from 0 to 9"),
     ],
 )
 def test_impossible_sets_are_refused(sets: list[SetShare], message: str) -> None:

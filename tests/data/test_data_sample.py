@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from loretta_framework.api.errors import ShardError
@@ -85,6 +87,9 @@ def test_sequence_orders_interleaved_parts(write: Write, toy: SimpleNamespace) -
         (b"[1]", "must be a list"),
         (b"nonsense", "is not JSON"),
         (b"[" * 100_000, "is not JSON"),
+        (b'["image.%s", "text.0"]' % (b"9" * 5000), "must name each part"),
+        (b"[%s]" % (b"9" * 5000), "is not JSON"),
+        (b" " * ((1 << 20) + 1), "at most 1048576 bytes, but has 1048577"),
     ],
 )
 def test_a_wrong_sequence_is_damage(
@@ -146,3 +151,97 @@ def test_a_reader_survives_pickling(mixed: tuple[str, ...], toy: SimpleNamespace
     reader = SetReader(toy.set("s", mixed))
     reader.read(0)
     assert keys(pickle.loads(pickle.dumps(reader))) == keys(reader)
+
+
+def test_what_the_index_tells_of_a_row_without_reading(
+    write: Write, toy: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = {
+        f"{n}": {"text.1.txt": b"T" * n, "image.bin": b"I" * 10, "text.txt": b"t", "meta.json": b""}
+        for n in range(5)
+    }
+    samples["5"] = {"speech.bin": b"S"}
+    samples["6"] = {"text.txt": b"6"}
+    reader = SetReader(toy.set("s", write("many", samples, per_shard=2)))
+    monkeypatch.setattr(type(reader.store), "read", None)
+    assert len(reader) == 6
+    assert reader.boundaries == [0, 2, 4, 5]
+    assert [reader.key(row) for row in (0, 4, 5)] == ["s/0", "s/4", "s/6"]
+    assert reader.place(5) == (str(reader.store.place(6)), "6")
+    assert reader.sizes(3) == (("image", 10), ("text", 1), ("text", 3))
+    assert reader.sizes(5) == (("text", 1),)
+    assert reader.modalities(0) == {"image", "text"}
+    everything = reader.store.key_hashes()
+    assert reader.key_hashes().tolist() == np.delete(everything, 5).tolist()
+
+
+def test_a_shard_without_usable_rows_has_no_boundary(write: Write, toy: SimpleNamespace) -> None:
+    samples = {f"{n}": {"speech.bin" if n in (0, 1, 4, 5) else "text.txt": b"x"} for n in range(6)}
+    reader = SetReader(toy.set("s", write("gaps", samples, per_shard=2)))
+    assert (len(reader), reader.boundaries) == (2, [0])
+
+
+class Rows:
+    """A `SampleStore` in memory: two files of two rows."""
+
+    shapes = (("image.bin", "text.txt"), ("text.txt",))
+    shape_S = np.array([0, 1, 0, 1], np.uint32)
+    starts = (0, 2)
+    digest = "d" * 64
+
+    def __len__(self) -> int:
+        return 4
+
+    def key(self, sample: int) -> str:
+        return "abcd"[sample]
+
+    def key_hashes(self) -> np.ndarray:
+        return np.zeros(4, np.uint64)  # all the same: the keys themselves decide
+
+    def place(self, sample: int) -> str:
+        return f"table-{sample // 2}"
+
+    def size(self, sample: int, member: int) -> int:
+        return 2
+
+    def read(self, sample: int, member: int) -> bytes:
+        return f"{sample}{member}".encode()
+
+
+class RowSource:
+    """Opens `Rows`, and calls images pictures."""
+
+    def __init__(self) -> None:
+        self.opened: list[tuple[Sequence[str], Path]] = []
+
+    def open(self, patterns: Sequence[str], base: Path) -> Rows:
+        self.opened.append((patterns, base))
+        return Rows()
+
+    def modality_of(self, member: str) -> str | None:
+        return {"image.bin": "picture", "text.txt": "text"}.get(member)
+
+
+def test_a_row_source_opens_the_set_itself(toy: SimpleNamespace) -> None:
+    source = RowSource()
+    plan = toy.set("s", ("/data/t-*.csv",), ("text", "picture"), source=toy.component)
+    (reader,) = open_sets([plan], {"train/s": source})
+    assert source.opened == [(("/data/t-*.csv",), Path("/"))]
+    assert keys(reader) == ["s/a", "s/b", "s/c", "s/d"]
+    assert reader.read(2).parts == (("text", b"21", "txt"), ("picture", b"20", "bin"))
+    assert reader.boundaries == [0, 2]
+    both = SetReader(toy.set("s", ("x",), ("text", "picture"), missing="skip"), source)
+    assert keys(both) == ["s/a", "s/c"]
+
+
+def test_keys_are_compared_by_hash_and_then_by_themselves(
+    write: Write, toy: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loretta_framework.shards.scan.key_hash", lambda key: 7)
+    one, two = write("one", {"a": {"text.txt": b"1"}}), write("two", {"b": {"text.txt": b"2"}})
+    assert keys(SetReader(toy.set("s", one + two))) == ["s/a", "s/b"]
+    three = write("three", {"a": {"text.txt": b"3"}})
+    with pytest.raises(ShardError, match=r"key 'a': one-000000\.tar and three-000000\.tar"):
+        SetReader(toy.set("s", one + two + three))
+    # What is not used cannot clash.
+    assert keys(SetReader(toy.set("s", one + write("no", {"a": {"x.y": b""}})))) == ["s/a"]

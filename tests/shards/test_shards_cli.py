@@ -35,8 +35,18 @@ def test_index_counts_combinations(tar: Tar) -> None:
         ["2", "text"],
         ["1", "image", "+", "text"],
     ]
-    assert path.with_name("x.tar.index.json").exists()
+    assert path.with_name("x.tar.index.safetensors").exists()
     assert run("index", str(path)) == run("index", str(path.parent / "*.tar"))
+
+
+def test_index_tells_what_was_read_anew(tar: Tar) -> None:
+    paths = [tar([(f"{n}.text.txt", b"x")], f"{n}.tar") for n in range(3)]
+    assert "1 shards read anew, 0 fresh" in run("index", str(paths[0]))
+    output = run("index", str(paths[0].parent), "--jobs", "2")
+    assert "3 shards, 3 samples" in output
+    assert f"{3 * paths[0].stat().st_size} bytes; 2 shards read anew, 1 fresh" in output
+    assert "indexed 2.tar" in output
+    assert "0 shards read anew, 3 fresh" in run("index", str(paths[0].parent))
 
 
 def test_index_of_nothing_is_the_users_mistake(tmp_path: Path) -> None:

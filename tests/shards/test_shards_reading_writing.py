@@ -10,12 +10,12 @@ import pytest
 
 from loretta_framework.api.errors import ShardError
 from loretta_framework.shards import reading
-from loretta_framework.shards.index import ShardIndex, open_index
-from loretta_framework.shards.reading import DamagedSampleError, MemberReader
+from loretta_framework.shards.index import ShardStore, open_index
+from loretta_framework.shards.reading import DamagedSampleError
 from loretta_framework.shards.writing import ShardWriter
 
 
-def write(folder: Path, samples: int = 7, per_shard: int = 3) -> ShardIndex:
+def write(folder: Path, samples: int = 7, per_shard: int = 3) -> ShardStore:
     with ShardWriter(folder, "toy", per_shard) as writer:
         for number in range(samples):
             writer.write(
@@ -25,28 +25,35 @@ def write(folder: Path, samples: int = 7, per_shard: int = 3) -> ShardIndex:
     return open_index(writer.shards)
 
 
-def read_all(reader: MemberReader, index: ShardIndex) -> list[bytes]:
-    return [reader.read(entry, member) for entry in index.entries for member in entry.members]
+def read_all(store: ShardStore) -> list[bytes]:
+    return [
+        store.read(sample, member)
+        for sample in range(len(store))
+        for member in range(len(store.members(sample)))
+    ]
+
+
+def names(store: ShardStore) -> list[str]:
+    return [Path(location).name for location in store.locations]
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
-    index = write(tmp_path)
-    assert [p.name for p in index.shards] == ["toy-000000.tar", "toy-000001.tar", "toy-000002.tar"]
-    assert [e.key for e in index.entries] == [f"{n:03d}" for n in range(7)]
-    reader = MemberReader(index.shards)
-    for number, entry in enumerate(index.entries):
-        found = {member.name: reader.read(entry, member) for member in entry.members}
+    store = write(tmp_path)
+    assert names(store) == ["toy-000000.tar", "toy-000001.tar", "toy-000002.tar"]
+    assert [store.key(sample) for sample in range(7)] == [f"{n:03d}" for n in range(7)]
+    for sample in range(7):
+        found = {name: store.read(sample, m) for m, name in enumerate(store.members(sample))}
         assert found == {
-            "text.txt": f"text {number}".encode(),
-            "image.png": bytes([number]) * number,
+            "text.txt": f"text {sample}".encode(),
+            "image.png": bytes([sample]) * sample,
         }
 
 
 def test_the_same_samples_give_the_same_bytes_without_pax_headers(tmp_path: Path) -> None:
     one, two = write(tmp_path / "one"), write(tmp_path / "two")
-    hashes = [[sha256(p.read_bytes()).hexdigest() for p in i.shards] for i in (one, two)]
+    hashes = [[sha256(Path(p).read_bytes()).hexdigest() for p in i.locations] for i in (one, two)]
     assert hashes[0] == hashes[1]
-    assert b"PaxHeader" not in one.shards[0].read_bytes()
+    assert b"PaxHeader" not in Path(one.locations[0]).read_bytes()
 
 
 def test_a_shard_in_progress_is_discarded_on_an_error(tmp_path: Path) -> None:
@@ -83,59 +90,65 @@ def test_the_writer_refuses_what_readers_would(
 
 
 def test_a_flipped_bit_is_found(tmp_path: Path) -> None:
-    index = write(tmp_path)
-    entry = index.entries[4]
-    member = next(m for m in entry.members if m.name == "image.png")
-    with index.shards[entry.shard].open("r+b") as file:
-        file.seek(member.offset)
+    store = write(tmp_path)
+    member = store.members(4).index("image.png")
+    with Path(store.place(4)).open("r+b") as file:
+        file.seek(store.offset(4, member))
         file.write(b"\xff")
     with pytest.raises(DamagedSampleError) as caught:
-        MemberReader(index.shards).read(entry, member)
-    for part in (str(index.shards[entry.shard]), "'004'", "'image.png'", "checksum"):
+        store.read(4, member)
+    for part in (store.place(4), "'004'", "'image.png'", "checksum"):
         assert part in str(caught.value)
 
 
 def test_a_shard_that_shrinks_or_vanishes_is_found(tmp_path: Path) -> None:
-    index = write(tmp_path)
-    entry = index.entries[6]
-    index.shards[2].write_bytes(b"")
+    store = write(tmp_path)
+    shard = Path(store.place(6))
+    shard.write_bytes(b"")
     with pytest.raises(DamagedSampleError):
-        MemberReader(index.shards).read(entry, entry.members[0])
-    index.shards[2].unlink()
+        store.read(6, 0)
+    shard.unlink()
+    store.close()
     with pytest.raises(ShardError, match=r"toy-000002\.tar, key '006'.*cannot be read"):
-        MemberReader(index.shards).read(entry, entry.members[0])
+        store.read(6, 0)
+
+
+def test_short_answers_of_the_system_are_put_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = write(tmp_path)
+    expected, pread = read_all(store), os.pread
+    monkeypatch.setattr(os, "pread", lambda file, size, at: pread(file, min(size, 2), at))
+    assert read_all(store) == expected
 
 
 def test_few_files_stay_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "MAX_OPEN_FILES", 2)
-    index = write(tmp_path, samples=12, per_shard=1)
+    store = write(tmp_path, samples=12, per_shard=1)
     before = len(os.listdir("/proc/self/fd"))
-    reader = MemberReader(index.shards)
-    contents = read_all(reader, index)
-    assert contents == read_all(reader, index)
+    assert read_all(store) == read_all(store)
     assert len(os.listdir("/proc/self/fd")) == before + 2
-    reader.close()
+    store.close()
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def in_child(reader: MemberReader, index: ShardIndex, answers: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
-    answers.put(read_all(reader, index))
+def in_child(store: ShardStore, answers: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
+    answers.put(read_all(store))
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_a_reader_in_use_works_in_another_process(method: str, tmp_path: Path) -> None:
-    index = write(tmp_path)
-    reader = MemberReader(index.shards)
-    expected = read_all(reader, index)
+def test_a_store_in_use_works_in_another_process(method: str, tmp_path: Path) -> None:
+    store = write(tmp_path)
+    expected = read_all(store)
     if method == "spawn":  # what a spawned process gets is a pickled copy
-        copy = pickle.loads(pickle.dumps(reader))
-        reader.close()
-        assert read_all(copy, index) == expected
+        copy = pickle.loads(pickle.dumps(store))
+        store.close()
+        assert read_all(copy) == expected
         return
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
-    child = context.Process(target=in_child, args=(reader, index, answers))
+    child = context.Process(target=in_child, args=(store, answers))
     child.start()
     assert answers.get(timeout=30) == expected
     child.join()
-    assert read_all(reader, index) == expected
+    assert read_all(store) == expected

@@ -18,7 +18,6 @@ from loretta_framework.api.errors import InputError, MissingDependencyError, Sha
 from loretta_framework.shards.index import expand_shards, open_index
 from loretta_framework.shards.prepare import prepare
 from loretta_framework.shards.preparers.svl_digits import MODALITIES, TEMPLATES, WORDS
-from loretta_framework.shards.reading import MemberReader
 from loretta_framework.shards.writing import ShardWriter
 
 SPEECH = Path(__file__).parents[2] / "data" / "svl-digits-speech"
@@ -26,12 +25,11 @@ Sets = dict[str, list[dict[str, Any]]]
 
 
 def samples(folder: Path, name: str) -> Iterator[dict[str, Any]]:
-    index = open_index(expand_shards(f"{name}-0*.tar", folder))
-    reader = MemberReader(index.shards)
-    for entry in index.entries:
+    store = open_index(expand_shards(f"{name}-0*.tar", folder))
+    for sample in range(len(store)):
         yield {
-            "key": entry.key,
-            **{member.name: reader.read(entry, member) for member in entry.members},
+            "key": store.key(sample),
+            **{part: store.read(sample, m) for m, part in enumerate(store.members(sample))},
         }
 
 
@@ -168,8 +166,12 @@ def test_the_same_seed_gives_the_same_bytes_and_replaces_what_was_there(
     (tmp_path / "captions-000009.tar").write_bytes(b"stale")
     (tmp_path / "mine.txt").write_text("kept")
     prepare("svl-digits", SPEECH, tmp_path, seed=0)
-    names = sorted(path.name for path in folder.iterdir() if path.suffix != ".json")
-    found = sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".json")
+    names = sorted(
+        path.name for path in folder.iterdir() if path.suffix not in (".json", ".safetensors")
+    )
+    found = sorted(
+        path.name for path in tmp_path.iterdir() if path.suffix not in (".json", ".safetensors")
+    )
     assert found == sorted([*names, "mine.txt"])
     for name in names:
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
@@ -180,12 +182,11 @@ def test_the_same_seed_gives_the_same_bytes_and_replaces_what_was_there(
 
 def test_the_clips_are_short_loud_and_not_clipped() -> None:
     soundfile = pytest.importorskip("soundfile")
-    index = open_index(expand_shards("*.tar", SPEECH))
-    reader = MemberReader(index.shards)
-    assert sum(path.stat().st_size for path in index.shards) < 9_000_000
-    for entry in index.entries:
-        member = next(m for m in entry.members if m.name == "speech.flac")
-        wave, rate = soundfile.read(io.BytesIO(reader.read(entry, member)))
+    store = open_index(expand_shards("*.tar", SPEECH))
+    assert sum(Path(place).stat().st_size for place in store.locations) < 9_000_000
+    for sample in range(len(store)):
+        data = store.read(sample, store.members(sample).index("speech.flac"))
+        wave, rate = soundfile.read(io.BytesIO(data))
         assert (rate, wave.ndim) == (8000, 1)
         assert 0.25 <= len(wave) / rate <= 1.0
         assert 0.85 < np.abs(wave).max() < 0.95

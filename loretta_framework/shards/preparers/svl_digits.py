@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +19,10 @@ from numpy.typing import NDArray
 
 from loretta_framework.api.errors import InputError, MissingDependencyError, ShardError
 from loretta_framework.api.random import generator
-from loretta_framework.shards.index import expand_shards, index_path, open_index
-from loretta_framework.shards.prepare import PrepareReport
-from loretta_framework.shards.reading import MemberReader
+from loretta_framework.api.settings import Settings
+from loretta_framework.shards.card import CardFacts, source_files
+from loretta_framework.shards.finish import Say
+from loretta_framework.shards.index import expand_shards, open_index
 from loretta_framework.shards.writing import ShardWriter
 
 DEFAULT_SOURCE = Path("data/svl-digits-speech")
@@ -94,24 +93,20 @@ class Item:
         return "_".join(image + clip)
 
 
-def prepare(source: Path | None, out: Path, seed: int) -> PrepareReport:
-    """See `shards.prepare.prepare`."""
+class Options(Settings):
+    """svl-digits is one fixed construction: there is nothing to choose."""
+
+
+def prepare(source: Path | None, out: Path, seed: int, options: Options, say: Say) -> CardFacts:
+    """Write the shards; see `shards.prepare`."""
     images, classes = _images()
-    clips = _clips(_source(source))
-    sets = _compose(classes, clips, seed)
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".making-") as folder:
-        aside = Path(folder)
-        for name, items in sets.items():
-            _write(aside, name, items, images)
-        (aside / "README.md").write_text(_README.format(seed=seed))
-        _replace(out, aside)
-    open_index(expand_shards([f"{name}-*.tar" for name in sets], out))
-    return PrepareReport(
-        "svl-digits",
-        out,
-        tuple((name, MODALITIES[name], len(items)) for name, items in sets.items()),
-    )
+    folder = _source(source)
+    sets = _compose(classes, _clips(folder), seed)
+    say("writing the shards")
+    for name, items in sets.items():
+        _write(out, name, items, images)
+    clips = source_files(sorted(folder.glob("*.tar")), folder, "speech clips")
+    return replace(_FACTS, sources=(clips,))
 
 
 def _images() -> tuple[NDArray[np.float64], list[int]]:
@@ -140,22 +135,21 @@ def _source(source: Path | None) -> Path:
 
 
 def _clips(folder: Path) -> list[Clip]:
-    index = open_index(expand_shards("*.tar", folder))
-    reader = MemberReader(index.shards)
+    store = open_index(expand_shards("*.tar", folder))
     clips = []
-    for entry in index.entries:
-        members = {member.name: member for member in entry.members}
+    for sample in range(len(store)):
+        members = {name: number for number, name in enumerate(store.members(sample))}
         try:
-            meta = json.loads(reader.read(entry, members["meta.json"]))
+            meta = json.loads(store.read(sample, members["meta.json"]))
             digit, voice, role = int(meta["digit"]), str(meta["voice"]), str(meta["role"])
-            flac = reader.read(entry, members["speech.flac"])
+            flac = store.read(sample, members["speech.flac"])
         except (KeyError, ValueError, TypeError) as error:
             raise ShardError(
                 f"a clip must have speech.flac and a meta.json with digit, voice and role: {error}",
-                where=f"{index.shards[entry.shard]}, key '{entry.key}'",
+                where=f"{store.place(sample)}, key '{store.key(sample)}'",
                 fix="make the clips with make_speech.py",
             ) from error
-        clips.append(Clip(entry.key, digit, voice, role, flac))
+        clips.append(Clip(store.key(sample), digit, voice, role, flac))
     return clips
 
 
@@ -296,30 +290,27 @@ def _png(values: NDArray[np.float64]) -> bytes:
     return file.getvalue()
 
 
-def _replace(out: Path, aside: Path) -> None:
-    """Move the new files in, and older shards of these sets out: a pattern would find them too."""
-    for name in MODALITIES:
-        for old in out.glob(f"{name}-*.tar"):
-            index_path(old).unlink(missing_ok=True)
-            old.unlink()
-    # The README last: it stands for the whole set.
-    for path in sorted(aside.iterdir(), key=lambda path: (path.suffix == ".md", path.name)):
-        os.replace(path, out / path.name)
-
-
-_README = """# svl-digits
-
-Made by `loretta data prepare svl-digits` (seed {seed}). Pairs are matched by class only.
-
-| shards | parts | for |
-|---|---|---|
-| captions | image, text | training |
-| readings | text, speech | training |
-| reserved | image, speech | the oracle arm only |
-| broken-readings | text, speech | the broken-link arm: the readings with shuffled texts |
-| validation, triples | image, text, speech | held-out images and held-out voices |
-
-Images: Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine Learning
-Repository, CC BY 4.0, as distributed with scikit-learn. Speech: made with espeak-ng, CC0 1.0.
-Texts: made by this project, CC0 1.0.
-"""
+_FACTS = CardFacts(
+    title="svl-digits",
+    about="Handwritten digits, spoken digits and number words. Pairs are matched by class only: no "
+    "image and no clip lies in two sets, except that `broken-readings` are the `readings` with "
+    "their texts shuffled.",
+    purposes={
+        "captions": "training",
+        "readings": "training",
+        "broken-readings": "the broken-link arm: the readings with shuffled texts",
+        "reserved": "the oracle arm only",
+        "validation": "held-out images and held-out voices",
+        "triples": "test: held-out images and held-out voices",
+    },
+    licences=(
+        "Images: Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine "
+        "Learning Repository, CC BY 4.0, as distributed with scikit-learn.",
+        "Speech: made with espeak-ng, CC0 1.0.",
+        "Texts: made by this project, CC0 1.0.",
+    ),
+    citations=(
+        "Alpaydin, E. and Kaynak, C. (1998). Optical Recognition of Handwritten Digits. UCI Machine "
+        "Learning Repository. https://doi.org/10.24432/C50P49",
+    ),
+)

@@ -22,11 +22,17 @@ MAX_CHANNELS = 8
 RATES = (1000, 384_000)
 
 
+MAX_VALUES_A_SECOND = 384_000
+"""Samples of all channels together, times `max_seconds`: 8 channels at 48 kHz are as much."""
+
+_BLOCK = 1 << 16
+
+
 def decode_file(data: bytes, max_seconds: float) -> tuple[FloatArray, int]:
-    """Decode a WAV, FLAC or OGG file.
+    """Decode a WAV, FLAC or OGG file and mix its channels.
 
     Returns:
-        float32 (S, C) and the rate in Hz.
+        float32 (S,), the mean of the channels, and the rate in Hz.
 
     Raises:
         ValueError: another format, too long, too many channels, empty, or damaged.
@@ -37,13 +43,26 @@ def decode_file(data: bytes, max_seconds: float) -> tuple[FloatArray, int]:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             _check_header(file, max_seconds)
             # The header may promise less than there is: never read more than was allowed.
-            return file.read(
-                int(max_seconds * file.samplerate) + 1, "float32", True
-            ), file.samplerate
+            most = min(file.frames, int(max_seconds * file.samplerate) + 1)
+            return _mixed(file, most), file.samplerate
     # libsndfile's errors are RuntimeErrors; its Python side lets TypeErrors and others through.
     except Exception as error:
         what = str(error) or type(error).__name__
         raise ValueError(f"a sound cannot be read: {_without_address(what)}") from error
+
+
+def _mixed(file: Any, most: int) -> FloatArray:
+    """(S,), S <= most. By blocks: all channels at once would take several times the memory."""
+    wave_S = np.empty(most, np.float32)
+    buffer = np.empty((_BLOCK, file.channels), np.float32)
+    done = 0
+    while done < most:
+        block_SC = file.read(out=buffer[: min(_BLOCK, most - done)])
+        if not len(block_SC):
+            break
+        wave_S[done : done + len(block_SC)] = block_SC.mean(axis=1)
+        done += len(block_SC)
+    return wave_S[:done]
 
 
 def _check_header(file: Any, max_seconds: float) -> None:
@@ -57,6 +76,10 @@ def _check_header(file: Any, max_seconds: float) -> None:
     if file.frames > max_seconds * file.samplerate:
         seconds = file.frames / file.samplerate
         raise ValueError(f"it may last {max_seconds:g} s (max_seconds), but lasts {seconds:.2f} s")
+    values, limit = file.frames * file.channels, int(max_seconds * MAX_VALUES_A_SECOND)
+    if values > limit:
+        text = f"may be at most {limit} (max_seconds x {MAX_VALUES_A_SECOND}), but are {values}"
+        raise ValueError(f"its samples of {file.channels} channels {text}")
 
 
 def _without_address(text: str) -> str:
@@ -87,7 +110,7 @@ def to_mono(wave: Any) -> FloatArray:
     if not wave_S.size:
         raise ValueError("a waveform must have at least 1 sample, but has none")
     with np.errstate(over="ignore"):
-        wave_S = wave_S.astype(np.float32)
+        wave_S = wave_S.astype(np.float32, copy=False)
     if not np.isfinite(wave_S).all():
         raise ValueError("a waveform must be finite, but holds NaN or infinite samples")
     return wave_S

@@ -54,8 +54,7 @@ class MelCodes:
         Raises:
             ValueError: another format, too long, empty, damaged, or samples that are not finite.
         """
-        wave_SC, rate = decode_file(data, self._settings.max_seconds)
-        return self.parse((wave_SC.mean(axis=1), rate))
+        return self.parse(decode_file(data, self._settings.max_seconds))
 
     def parse(self, value: Any) -> FloatArray:
         """A waveform (S,) at the settings' rate, (waveform, rate), or a file's bytes as a value.

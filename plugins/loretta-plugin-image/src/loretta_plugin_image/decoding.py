@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from loretta_framework.api.protocols import FloatArray
+from loretta_plugin_image.headers import (
+    MAX_SCANS,
+    MAX_TEXTS,
+    claimed_size,
+    count_scans,
+    count_texts,
+)
 from loretta_plugin_image.settings import PictureSettings
+from loretta_plugin_image.shrink import prepare, shrink
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 """Decoders that may see a stranger's file. Pillow's others are rarely used and often attacked."""
@@ -24,24 +33,38 @@ def decode_file(data: bytes, settings: PictureSettings) -> Image.Image:
         ValueError: another format, animated, more than `max_pixels`, or damaged.
     """
     try:
-        picture = Image.open(io.BytesIO(data), formats=FORMATS)
+        _require_size(claimed_size(data), settings)
+        if count_scans(data) > MAX_SCANS:
+            raise ValueError(f"it may make at most {MAX_SCANS} passes over its pixels")
+        if count_texts(data) > MAX_TEXTS:
+            raise ValueError(f"it may hold at most {MAX_TEXTS} compressed texts")
+        picture = _open(data)
         # The header alone has been read so far: a bomb is refused before its pixels are made.
-        width, height = picture.size
-        if width * height > settings.max_pixels:
-            text = f"but has {width} x {height}"
-            raise ValueError(
-                f"it may have at most {settings.max_pixels} pixels (max_pixels), {text}"
-            )
+        _require_size(picture.size, settings)
         if getattr(picture, "n_frames", 1) > 1:
             raise ValueError("it must hold one picture, but holds several (an animation?)")
+        prepare(picture, settings)
         picture.load()
-        return ImageOps.exif_transpose(picture)
+        return ImageOps.exif_transpose(shrink(picture, settings))
     except UnidentifiedImageError as error:
         raise ValueError(f"an image cannot be read: it is none of {', '.join(FORMATS)}") from error
     # Pillow's decoders raise what comes (OSError, SyntaxError, struct.error, ...) on damaged files.
     except Exception as error:
         what = str(error) or type(error).__name__
         raise ValueError(f"an image cannot be read: {what}") from error
+
+
+def _open(data: bytes) -> Image.Image:
+    with warnings.catch_warnings():
+        # Pillow only warns of a picture with half as many pixels as it refuses.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
+def _require_size(size: tuple[int, int] | None, settings: PictureSettings) -> None:
+    if size is not None and size[0] * size[1] > settings.max_pixels:
+        text = f"but has {size[0]} x {size[1]}"
+        raise ValueError(f"it may have at most {settings.max_pixels} pixels (max_pixels), {text}")
 
 
 def from_picture(picture: Image.Image, settings: PictureSettings) -> FloatArray:

@@ -18,6 +18,9 @@ from loretta_framework.api.trigrams import trigram_features
 from loretta_plugin_text.settings import SentencePieceSettings
 
 MODEL_FILE = "sentencepiece.model"
+LONGEST_PIECE = 16
+"""Characters of a piece at most."""
+
 _UNKNOWN = 0
 _ERRORS_ONLY = 2
 
@@ -44,7 +47,15 @@ class SentencePieceTokenizer:
             self._processor = self._open(self._model)
 
     def read(self, data: bytes, extension: str) -> str:
-        """A UTF-8 file as a value. Raises `ValueError` when it is not UTF-8."""
+        """A UTF-8 file as a value.
+
+        Raises:
+            ValueError: it is not UTF-8, or has more than `max_bytes`.
+        """
+        limit = self._settings.max_bytes
+        if len(data) > limit:
+            text = f"but has {len(data)}"
+            raise ValueError(f"a text file may have at most {limit} bytes (max_bytes), {text}")
         try:
             return self.parse(data.decode("utf-8"))
         except UnicodeDecodeError as error:
@@ -92,6 +103,7 @@ class SentencePieceTokenizer:
                 sentence_iterator=iter(texts),
                 model_writer=model,
                 vocab_size=settings.vocab_size,
+                max_sentencepiece_length=LONGEST_PIECE,
                 model_type=settings.model_type,
                 character_coverage=settings.character_coverage,
                 byte_fallback=settings.byte_fallback,
@@ -155,15 +167,21 @@ class SentencePieceTokenizer:
         processor, text = self._fitted(), _text(value)
         if not text:
             raise ValueError("a text must have at least 1 character, but is empty")
+        if len(text) > LONGEST_PIECE * self._settings.max_tokens:
+            least = -(-len(text) // LONGEST_PIECE)  # told before the text is cut, which takes long
+            raise ValueError(self._too_long(text, f"at least {least}"))
         ids = processor.encode(text, num_threads=1)
         if _UNKNOWN in ids or processor.decode(ids, num_threads=1) != text:
             raise ValueError(_unknown(processor, text))
         if len(ids) > self._settings.max_tokens:
-            raise ValueError(
-                f"a text must have at most {self._settings.max_tokens} tokens (max_tokens), "
-                f"but has {len(ids)}: {text[:40]!r}"
-            )
+            raise ValueError(self._too_long(text, str(len(ids))))
         return np.array(ids, np.int64)
+
+    def _too_long(self, text: str, tokens: str) -> str:
+        return (
+            f"a text must have at most {self._settings.max_tokens} tokens (max_tokens), "
+            f"but has {tokens}: {text[:40]!r}"
+        )
 
     def decode(self, ids: IntArray) -> str:
         """The text; ids that no piece uses become U+FFFD.

@@ -15,6 +15,9 @@ BYTE_PIECES = 256
 class SentencePieceSettings(ModalitySettings):
     """Settings of `text.sentencepiece`."""
 
+    max_bytes: int = Field(
+        default=1 << 20, ge=1, le=1 << 40, description="Largest file that is read."
+    )
     vocab_size: int = Field(
         default=64,
         ge=4,
