@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -86,7 +85,7 @@ def child(paths: list[Path]) -> None:
         "resident_mb": resident(),
         "private_mb": private(),
         "imports_mb": before,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak(),
         "unique_seconds": time.perf_counter() - start,
     }
     assert np.all(ordered[1:] != ordered[:-1])
@@ -97,6 +96,12 @@ def child(paths: list[Path]) -> None:
 def resident() -> float:
     """Resident megabytes of this process, mapped files included."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def peak() -> float:
+    """Most megabytes that were resident at a time."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def private() -> float:

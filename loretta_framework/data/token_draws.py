@@ -20,6 +20,9 @@ from loretta_framework.sequence.rows import TokenizedSample
 from loretta_framework.shards.members import SEQUENCE, modality_of
 from loretta_framework.shards.store import ShardStore
 
+AT_ONCE = 128
+"""Rows that are read together: the ids of many more no longer fit the caches of a core."""
+
 _Taken = list[TokenizedSample | BadRow]
 
 
@@ -55,13 +58,17 @@ class CachedDraws(RawDraws):
 
     def take(self, rows_N: IntArray, positions_N: IntArray) -> _Taken:
         """See `Draws.take`."""
+        parts = range(0, len(rows_N), AT_ONCE)
+        slices = [(rows_N[n : n + AT_ONCE], positions_N[n : n + AT_ONCE]) for n in parts]
+        return [one for rows_M, at_M in slices for one in self._some(rows_M, at_M)]
+
+    def _some(self, rows_N: IntArray, positions_N: IntArray) -> _Taken:
         samples_N = self.samples_R[rows_N]
         if self.cache is None or (samples_N < 0).any():
             return self._with_bad(rows_N, positions_N, samples_N)
         shapes_N = self.cache.store.shape_S[samples_N]
-        if len(self._plain) == 1 or (len(rows_N) and (shapes_N == shapes_N[0]).all()):
-            shape = int(shapes_N[0]) if len(rows_N) else 0
-            return self._of_shape(shape, rows_N, positions_N, samples_N)
+        if (shapes_N == shapes_N[0]).all():
+            return self._of_shape(int(shapes_N[0]), rows_N, positions_N, samples_N)
         found: dict[int, TokenizedSample | BadRow] = {}
         for shape in np.unique(shapes_N).tolist():
             at_M = np.flatnonzero(shapes_N == shape)
@@ -71,7 +78,7 @@ class CachedDraws(RawDraws):
 
     def _with_bad(self, rows_N: IntArray, positions_N: IntArray, samples_N: IntArray) -> _Taken:
         good_N = samples_N >= 0
-        good = iter(self.take(rows_N[good_N], positions_N[good_N]) if good_N.any() else ())
+        good = iter(self._some(rows_N[good_N], positions_N[good_N]) if good_N.any() else ())
         return [
             next(good) if usable else self._bad_row(row)
             for row, usable in zip(rows_N.tolist(), good_N.tolist(), strict=True)

@@ -84,15 +84,9 @@ def index_shard(path: Path) -> ShardIndex:
         ShardError: see `scan.scan_shard`.
     """
     fingerprint, table = scan_shard(path)
-    return keep_index(index_path(path), fingerprint, table)
-
-
-def keep_index(file: Path, fingerprint: Fingerprint, table: ShardTable) -> ShardIndex:
-    """Write an index and open it where it was written; in memory when that cannot be done."""
-    with suppress(OSError, ValueError):
-        write_index(file, fingerprint, table)
-        return load_index(file)
-    return ShardIndex(fingerprint, table, None)
+    index = keep_index(index_path(path), fingerprint, table)
+    del table  # or it and the mapped file are in memory together
+    return index or ShardIndex(*scan_shard(path), None)
 
 
 def fresh_index(path: Path) -> ShardIndex | None:

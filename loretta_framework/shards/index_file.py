@@ -1,9 +1,9 @@
 """The index as a file: safetensors with the columns of a `ShardTable`, mapped and not read.
 
 The metadata's one entry is JSON: format, size, revision, sha256, names and shapes, and a checksum
-over all of it and the columns. One entry, since the library writes several in random order. It
-also copies arrays on reading, so the file is opened here; its format is an 8-byte length, a JSON
-header, and the arrays' bytes.
+over all of it and the columns. The library copies all arrays on writing and on reading, and writes
+metadata in random order, so the file is written and opened here; its format is an 8-byte length, a
+JSON header, and the arrays' bytes.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ FORMAT = 2
 MAX_HEADER_BYTES = 16 << 20
 
 _ENTRY = "loretta-index"
-_TYPES = {"U8": np.uint8, "U32": np.uint32, "U64": np.uint64}
 _COLUMNS = {
-    "keys_K": np.uint8,
-    "key_ends_S": np.uint32,
-    "key_hashes_S": np.uint64,
-    "shape_S": np.uint32,
-    "blocks_M": np.uint32,
-    "sizes_M": np.uint32,
-    "crc32_M": np.uint32,
+    "key_hashes_S": ("U64", np.dtype("<u8")),
+    "key_ends_S": ("U32", np.dtype("<u4")),
+    "shape_S": ("U32", np.dtype("<u4")),
+    "blocks_M": ("U32", np.dtype("<u4")),
+    "sizes_M": ("U32", np.dtype("<u4")),
+    "crc32_M": ("U32", np.dtype("<u4")),
+    "keys_K": ("U8", np.dtype("u1")),
 }
+"""In the order in which they lie in the file: each begins where its numbers may."""
 
 
 def write_index(file: Path, fingerprint: Fingerprint, table: ShardTable) -> None:
@@ -49,8 +49,6 @@ def write_index(file: Path, fingerprint: Fingerprint, table: ShardTable) -> None
     Raises:
         OSError: the folder cannot be written.
     """
-    from safetensors.numpy import save_file
-
     names = {name: number for number, name in enumerate(dict.fromkeys(sum(table.shapes, ())))}
     facts = {
         "format": FORMAT,
@@ -59,11 +57,14 @@ def write_index(file: Path, fingerprint: Fingerprint, table: ShardTable) -> None
         "shapes": [[names[name] for name in shape] for shape in table.shapes],
     }
     columns = table.columns()
-    stated = json.dumps({**facts, "crc32": _checksum(facts, columns)}, separators=(",", ":"))
+    stated = {**facts, "crc32": _checksum(facts, columns)}
+    header = _header({_ENTRY: json.dumps(stated, separators=(",", ":"))}, columns)
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    os.close(descriptor)
     try:
-        save_file(columns, name, {_ENTRY: stated})
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(len(header).to_bytes(8, "little") + header)
+            for column in _COLUMNS:
+                opened.write(columns[column].data)
         os.chmod(name, 0o644)
         os.replace(name, file)
     except BaseException:
@@ -99,6 +100,22 @@ def read_index(file: Path) -> tuple[Fingerprint, ShardTable]:
     return fingerprint, table
 
 
+def _header(metadata: dict[str, str], columns: dict[str, NDArray[Any]]) -> bytes:
+    """JSON, padded so that the columns are aligned."""
+    stated: dict[str, Any] = {"__metadata__": metadata}
+    at = 0
+    for name, (kind, _) in _COLUMNS.items():
+        stop = at + columns[name].nbytes
+        stated[name] = {
+            "dtype": kind,
+            "shape": [len(columns[name])],
+            "data_offsets": [at, stop],
+        }
+        at = stop
+    text = json.dumps(stated, separators=(",", ":")).encode()
+    return text + b" " * (-len(text) % 8)
+
+
 def _mapped(file: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     with file.open("rb") as opened:
         size = os.fstat(opened.fileno()).st_size
@@ -116,10 +133,10 @@ def _mapped(file: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
 
 
 def _column(name: str, stated: Any, data: NDArray[np.uint8]) -> NDArray[Any]:
-    dtype = np.dtype(_TYPES[stated["dtype"]])
+    kind, dtype = _COLUMNS[name]
     (start, stop), (length,) = stated["data_offsets"], stated["shape"]
     whole = all(type(number) is int and number >= 0 for number in (start, stop, length))
-    if not whole or dtype != _COLUMNS[name] or stop - start != length * dtype.itemsize:
+    if stated["dtype"] != kind or not whole or stop - start != length * dtype.itemsize:
         raise ValueError(f"the index's column {name} has another form")
     if stop > len(data):
         raise ValueError("the index is cut off")

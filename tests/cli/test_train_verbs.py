@@ -69,6 +69,7 @@ def test_train_evaluate_generate_score(world: Path, capsys: pytest.CaptureFixtur
         "checkpoints",
         "metrics.jsonl",
         "plan.json",
+        "rates.json",
         "recipe.yaml",
         "run.lock",
     ]

@@ -7,8 +7,10 @@ process plays all ranks, so that the parts of a step can be put together again.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ class Text:
 
     def read(self, data: bytes, extension: str) -> bytes:
         if data == b"crash":
+            faulthandler.disable()  # pytest's would print where
             ctypes.string_at(0)
         if data == b"bad":
             raise ValueError("not a toy file")
@@ -51,6 +54,9 @@ def line(step: int, ranks: tuple[StepSamples, ...]) -> bytes:
 
 def consume(folder: Path, world: int, workers: int, method: str, pace: float) -> None:
     """Go on where the state says; with a pace, in seconds a step, as one who will be killed."""
+    sys.modules["__main__"] = sys.modules[
+        __name__
+    ]  # what spawned workers import: not all of pytest
     plan = Plan.from_json(json.loads((folder / "plan.json").read_text()))
     file, aside = folder / "state.json", folder / "state.aside"
     state = json.loads(file.read_text()) if file.exists() else {"step": 0, "bytes": 0}

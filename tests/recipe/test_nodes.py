@@ -26,7 +26,12 @@ def test_settings_are_validated_and_completed(workshop: Any) -> None:
     assert image.plan.kind == "toy.symbols"
     assert image.plan.version == 3
     assert image.plan.distribution == "loretta-plugin-toy 0.4"
-    assert image.plan.settings == {"size": 10, "length": 6, "shape": [1, 2]}
+    assert image.plan.settings == {
+        "max_bytes": 64 * 2**20,
+        "size": 10,
+        "length": 6,
+        "shape": [1, 2],
+    }
     assert image.settings.shape == (1, 2)
     assert components["backbone",].plan.settings["width"] > 0
     assert components["evaluate", 0].plan.kind == "likelihood"

@@ -51,7 +51,7 @@ def test_the_plan_tells_everything_it_decided(workshop: Any) -> None:
         "from step 50, 4 steps at once",
         "100 steps sized for 256 tokens, seed 7",
         "transformer v1 of loretta-framework",
-        "toy.symbols v3 of loretta-plugin-toy 0.4: size 10, length 6, shape [1, 2]",
+        "toy.symbols v3 of loretta-plugin-toy 0.4: max_bytes 67108864, size 10, length 6",
         "data.train.captions.share: 0.5; it gives no share",
         "loretta-plugin-toy 0.4",
     ):

@@ -256,13 +256,14 @@ def test_two_keys_with_one_hash_are_two_samples(
 
 
 MEASURE = """
-import json, resource, sys, time
+import json, sys, time
 from pathlib import Path
 from loretta_framework.api.errors import ShardError
 from loretta_framework.shards.index import index_shard
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak():  # ru_maxrss would be the parent's, which was larger before the fork
+    (line,) = [l for l in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in l]
+    return int(line.split()[1]) / 1024
 
 good, *paths = map(Path, sys.argv[1:])
 index_shard(good)
@@ -324,7 +325,7 @@ def check_many_members(blocks: Any, tmp_path: Path, count: int) -> None:
     print(f"{count} members: {found}")
     store = open_index([bomb])
     assert (len(store), store.key(count - 1)) == (count, f"{count - 1:07d}")
-    assert found["megabytes"] <= 64
+    assert 0 < found["megabytes"] <= 64  # 0 would be a measurement that sees nothing
 
 
 def test_many_tiny_members_take_little_memory(blocks: Any, tmp_path: Path) -> None:
