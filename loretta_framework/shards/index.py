@@ -11,21 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from loretta_framework.api.errors import LorettaError
-from loretta_framework.shards.index_file import write_index
 from loretta_framework.shards.locations import is_url
 from loretta_framework.shards.patterns import INDEX_SUFFIX
 from loretta_framework.shards.patterns import expand_shards as expand_shards
 from loretta_framework.shards.scan import scan_shard
 from loretta_framework.shards.shard_index import ShardIndex as ShardIndex
-from loretta_framework.shards.shard_index import load_index
+from loretta_framework.shards.shard_index import build_index, load_index
 from loretta_framework.shards.store import ShardStore as ShardStore
-from loretta_framework.shards.table import Fingerprint, ShardTable
 
 if TYPE_CHECKING:
     from loretta_framework.shards.remote import Revision
@@ -83,10 +80,7 @@ def index_shard(path: Path) -> ShardIndex:
     Raises:
         ShardError: see `scan.scan_shard`.
     """
-    fingerprint, table = scan_shard(path)
-    index = keep_index(index_path(path), fingerprint, table)
-    del table  # or it and the mapped file are in memory together
-    return index or ShardIndex(*scan_shard(path), None)
+    return build_index(index_path(path), lambda: scan_shard(path))
 
 
 def fresh_index(path: Path) -> ShardIndex | None:

@@ -29,7 +29,7 @@ FORMAT = 2
 MAX_HEADER_BYTES = 16 << 20
 
 _ENTRY = "loretta-index"
-_COLUMNS = {
+_COLUMNS: dict[str, tuple[str, np.dtype[Any]]] = {
     "key_hashes_S": ("U64", np.dtype("<u8")),
     "key_ends_S": ("U32", np.dtype("<u4")),
     "shape_S": ("U32", np.dtype("<u4")),

@@ -19,8 +19,8 @@ from loretta_framework.shards.remote import (
     revision,
 )
 from loretta_framework.shards.scan import scan_shard
-from loretta_framework.shards.shard_index import ShardIndex, load_index
-from loretta_framework.shards.table import Fingerprint
+from loretta_framework.shards.shard_index import ShardIndex, build_index, load_index
+from loretta_framework.shards.table import Fingerprint, ShardTable
 
 _ETAG = re.compile(r'(?:W/)?"[^"]*"')
 
@@ -45,17 +45,16 @@ def index_url(url: str, now: Revision) -> tuple[ShardIndex, bool]:
     Raises:
         ShardError, StorageError, InputError, MissingDependencyError: see `remote.local_copy`.
     """
-    descriptor = open_shard(url, now)  # by its path it might be removed before it is opened
-    try:
-        fingerprint, table = scan_shard(Path(f"/dev/fd/{descriptor}"), shown_as=url)
-    finally:
-        os.close(descriptor)
-    place = index_location(url, now)
-    fingerprint = replace(fingerprint, revision=now.tag)
-    with suppress(OSError, ValueError):
-        write_index(place, fingerprint, table)
-        return load_index(place), True
-    return ShardIndex(fingerprint, table, None), True
+
+    def scan() -> tuple[Fingerprint, ShardTable]:
+        descriptor = open_shard(url, now)  # by its path it might be removed before it is opened
+        try:
+            fingerprint, table = scan_shard(Path(f"/dev/fd/{descriptor}"), shown_as=url)
+        finally:
+            os.close(descriptor)
+        return replace(fingerprint, revision=now.tag), table
+
+    return build_index(index_location(url, now), scan), True
 
 
 def _known(url: str) -> tuple[Revision, ShardIndex | None]:

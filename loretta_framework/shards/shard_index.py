@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from loretta_framework.api.errors import ShardError
-from loretta_framework.shards.index_file import read_index
+from loretta_framework.shards.index_file import read_index, write_index
 from loretta_framework.shards.table import Fingerprint, ShardTable
 
 
@@ -40,6 +40,28 @@ def load_index(file: Path) -> ShardIndex:
         ValueError: it is damaged, of another format, or no index.
     """
     return ShardIndex(*read_index(file), file)
+
+
+def build_index(file: Path, scan: Callable[[], tuple[Fingerprint, ShardTable]]) -> ShardIndex:
+    """Scan, write the index, and open it where it was written; in memory when it cannot be.
+
+    Args:
+        file: where the index goes.
+        scan: reads the shard.
+
+    Raises:
+        ShardError: what `scan` raises.
+    """
+    fingerprint, table = scan()
+    try:
+        write_index(file, fingerprint, table)
+    except OSError:
+        return ShardIndex(fingerprint, table, None)
+    del table  # or it and the mapped file are in memory together
+    try:
+        return load_index(file)
+    except (OSError, ValueError):  # gone again, or spoiled, by someone else
+        return ShardIndex(*scan(), None)
 
 
 def _opened_again(file: Path, fingerprint: Fingerprint) -> ShardIndex:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from loretta_framework.api.errors import LorettaError, ShardError
 from loretta_framework.api.protocols import SampleStore
@@ -287,6 +288,28 @@ def test_no_file_is_left_when_the_index_cannot_be_renamed(
     monkeypatch.setattr(os, "replace", refuse)
     open_index([path])
     assert [p.name for p in path.parent.iterdir()] == ["x.tar"]
+
+
+def test_an_index_that_is_gone_as_soon_as_it_is_written_is_not_needed(
+    tar: Tar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tar(GOOD)
+    monkeypatch.setattr(os, "replace", lambda source, target: os.unlink(source))
+    assert keys(open_index([path])) == ["a", "b", "c"]
+    assert [p.name for p in path.parent.iterdir()] == ["x.tar"]
+
+
+def test_the_index_is_a_safetensors_file_with_the_same_bytes_each_time(tar: Tar) -> None:
+    path = tar(GOOD)
+    table = open_index([path]).indexes[0].table
+    whole = index_path(path).read_bytes()
+    loaded = load_file(index_path(path))
+    assert {name: column.tolist() for name, column in loaded.items()} == {
+        name: column.tolist() for name, column in table.columns().items()
+    }
+    index_path(path).unlink()
+    open_index([path])
+    assert index_path(path).read_bytes() == whole
 
 
 def test_a_store_pickles_by_its_index_files(tar: Tar) -> None:
