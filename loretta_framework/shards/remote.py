@@ -210,7 +210,8 @@ def _fetch(cache: Cache, entry: Entry, url: str, wanted: Revision) -> None:
         try:
             os.fsync(descriptor)
             os.utime(part, ns=(time.time_ns(), 0))  # a constant: see `Entry.use`
-            os.replace(part, entry.shard)
+            with locked(cache.root):  # who counts what is here must see one name or the other
+                os.replace(part, entry.shard)
         except OSError as error:
             raise full_disk(entry, error) from error
     except BaseException:

@@ -322,7 +322,8 @@ def test_a_child_that_cannot_start_is_an_error(
 ) -> None:
     from loretta_framework.api.errors import LorettaError
 
-    monkeypatch.setattr(supervised, "_START_SECONDS", 0.0)
+    monkeypatch.setattr(supervised, "_START_SECONDS", -1.0)
+    monkeypatch.setattr(supervised, "wait", lambda *_, **__: [])  # nothing is heard of it
     with pytest.raises(LorettaError, match="could not start"):
         list(run_rows(hostile.Squares(), 3, 1, 30.0))
     assert Died(True, "x").hung
