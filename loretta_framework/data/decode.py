@@ -143,14 +143,15 @@ class Decoder:
         ids_T = np.asarray(encode(value))
         if not len(ids_T):
             raise ValueError("it decodes to nothing: there are no tokens")
-        if ids_T.ndim != 1 or not np.issubdtype(ids_T.dtype, np.integer):
+        if ids_T.ndim != 1 or ids_T.dtype.kind not in "iu":
             raise TypeError(
                 f"`encode` of '{name}' must give integers of shape (T,), "
                 f"but gives {ids_T.dtype} of shape {ids_T.shape}"
             )
+        ids_T = ids_T.astype(np.int64)  # always a copy: a tokenizer may give a view of its own
         if self.vocabulary is not None:
-            _require_bounds(self.vocabulary[name], ids_T.astype(np.int64))
-        return ids_T.astype(np.int64)
+            _require_bounds(self.vocabulary[name], ids_T)
+        return ids_T
 
 
 def byte_limits(plan: Plan) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from loretta_framework.api.errors import DamagedSampleError as DamagedSampleError
@@ -32,8 +32,8 @@ class ShardFiles:
         self._open: OrderedDict[int, int] = OrderedDict()
         self._process = os.getpid()
 
-    def read(self, shard: int, extent: Extent, key: str, member: str) -> bytes:
-        """The content of one member; key and local name are for messages.
+    def read(self, shard: int, extent: Extent, names: Callable[[], tuple[str, str]]) -> bytes:
+        """The content of one member; `names` gives its key and local name, for messages.
 
         Raises:
             DamagedSampleError: the bytes are not those that were indexed.
@@ -44,10 +44,11 @@ class ShardFiles:
         except OSError as error:
             raise ShardError(
                 f"the shard cannot be read: {error.strerror or error}",
-                where=self._where(shard, key, member),
+                where=self._where(shard, *names()),
                 fix="check that the file still exists and may be read",
             ) from error
         if len(data) != extent.size or zlib.crc32(data) != extent.crc32:
+            key, member = names()
             raise DamagedSampleError(
                 "the member is damaged: its bytes do not match the checksum of the index",
                 member=member,

@@ -88,7 +88,10 @@ class ShardStore:
             ShardError: the shard cannot be opened or read.
         """
         shard, extent = self._extent(sample, member)
-        return self._files.read(shard, extent, self.key(sample), self.members(sample)[member])
+        # Keys are decoded from the index for messages only.
+        return self._files.read(
+            shard, extent, lambda: (self.key(sample), self.members(sample)[member])
+        )
 
     def close(self) -> None:
         """Close the files that this process opened; the next `read` opens them again."""
