@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -34,7 +35,7 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
-def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
+def test_kills_at_random_moments_change_nothing(tmp_path: Path, keep_result: Any) -> None:
     write_bijection_world(tmp_path, count=60)
     write_recipe(
         tmp_path / "small.yaml",
@@ -60,6 +61,7 @@ def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
             killed += 1
         process.communicate()
     assert killed > 0
+    keep_result("kills-in-training", {"kills": killed})
     resume = (tmp_path / "runs/killed/plan.json").exists()
     finish(start(tmp_path, "killed", resume))
     whole, other = (

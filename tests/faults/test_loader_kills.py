@@ -12,7 +12,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import date
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
@@ -45,12 +44,8 @@ def test_twenty_stops_change_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_two_hundred_stops_change_nothing(tmp_path: Path) -> None:
-    counts = Soak(tmp_path, stops=200).run()
-    folder = os.environ.get("LORETTA_RESULTS")
-    if folder:
-        file = Path(folder) / f"{date.today().isoformat()}-loader-kills.json"
-        file.write_text(json.dumps(counts, indent=1) + "\n")
+def test_two_hundred_stops_change_nothing(tmp_path: Path, keep_result: Any) -> None:
+    keep_result("loader-kills", Soak(tmp_path, stops=200).run())
 
 
 LEFT_OPEN = """

@@ -349,8 +349,8 @@ def test_100_mutated_shards_are_refused_or_read_as_indexed(blocks: Any) -> None:
 
 
 @pytest.mark.soak
-def test_2000_mutated_shards_are_refused_or_read_as_indexed(blocks: Any) -> None:
+def test_2000_mutated_shards_are_refused_or_read_as_indexed(blocks: Any, keep_result: Any) -> None:
     verdicts = fuzz(blocks, 2000)
-    print(f"\nmutated shards: {dict(verdicts)}")
+    keep_result("mutated-shards", {"mutated shards": dict(verdicts)})
     assert verdicts.total() >= 2000
     assert len(verdicts) == 2
