@@ -61,6 +61,8 @@ peer_package = $(lastword $(subst =, ,$(1)))
 
 bench-data: setup $(foreach peer,$(PEERS),.peers/$(call peer_name,$(peer))/.setup)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/data/make.py .bench/data
+	$(BIN)/python benchmarks/data/million.py \
+	    --out benchmarks/results/$$(date -u +%F)-index-of-a-million.json
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/data/run.py .bench/data \
 	    benchmarks/results/$$(date -u +%F)-data-loading.json \
 	    $(foreach peer,$(PEERS),--peer $(call peer_name,$(peer))=.peers/$(call peer_name,$(peer)))
