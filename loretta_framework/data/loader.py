@@ -16,13 +16,13 @@ from pathlib import Path
 from loretta_framework.api.errors import TrainingError
 from loretta_framework.api.protocols import Source, Tokenizer
 from loretta_framework.data.decode import BadRow, Decoder, byte_limits
-from loretta_framework.data.draws import open_draws
+from loretta_framework.data.loading.draws import open_draws
+from loretta_framework.data.loading.steps import StepDraws
+from loretta_framework.data.loading.transport import StepResult, StepSamples, unpack
+from loretta_framework.data.loading.watch import Place
+from loretta_framework.data.loading.workers import Pool, WorkerDied
 from loretta_framework.data.quarantine import Crash, Quarantine
 from loretta_framework.data.sample import open_sets
-from loretta_framework.data.steps import StepDraws
-from loretta_framework.data.transport import StepResult, StepSamples, unpack
-from loretta_framework.data.watch import Place
-from loretta_framework.data.workers import Pool, WorkerDied
 from loretta_framework.recipe.plan import Plan
 
 MAX_DEATHS = 3

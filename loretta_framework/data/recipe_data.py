@@ -19,8 +19,8 @@ from loretta_framework.recipe.schema import DataSet
 from loretta_framework.registry import Builder
 from loretta_framework.sequence.vocabulary import Vocabulary
 from loretta_framework.shards.index import expand_shards
-from loretta_framework.shards.locations import is_url
 from loretta_framework.shards.members import modality_of
+from loretta_framework.shards.remote.locations import is_url
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from loretta_framework.recipe.schema import DataSet
 from loretta_framework.recipe.yaml_reader import KeyPath
 from loretta_framework.registry import Builder, Registry
 from loretta_framework.shards.index import expand_shards, open_index
-from loretta_framework.shards.locations import is_url
 from loretta_framework.shards.members import META, SEQUENCE, modality_of
+from loretta_framework.shards.remote.locations import is_url
 
 Combination: TypeAlias = tuple[str, ...]
 MemberMap: TypeAlias = Callable[[str], str | None]

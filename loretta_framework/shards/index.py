@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from loretta_framework.api.errors import LorettaError
-from loretta_framework.shards.locations import is_url
 from loretta_framework.shards.patterns import INDEX_SUFFIX
 from loretta_framework.shards.patterns import expand_shards as expand_shards
+from loretta_framework.shards.remote.locations import is_url
 from loretta_framework.shards.scan import scan_shard
 from loretta_framework.shards.shard_index import ShardIndex as ShardIndex
 from loretta_framework.shards.shard_index import build_index, load_index
 from loretta_framework.shards.store import ShardStore as ShardStore
 
 if TYPE_CHECKING:
-    from loretta_framework.shards.remote import Revision
+    from loretta_framework.shards.remote.copies import Revision
 
 Progress: TypeAlias = Callable[[int, int, str, bool], None]
 """Told (shards done, shards, location, was it read anew) after each shard."""
@@ -113,7 +113,7 @@ def _known(places: Sequence[str]) -> Iterator[tuple[_Task, ShardIndex | None]]:
 
 
 def _known_remote(urls: Sequence[str]) -> dict[str, tuple[Revision, ShardIndex | None]]:
-    from loretta_framework.shards.remote_index import cached_indexes  # needs optional packages
+    from loretta_framework.shards.remote.indexes import cached_indexes  # needs optional packages
 
     return dict(zip(urls, cached_indexes(urls), strict=True))
 
@@ -146,6 +146,6 @@ def _indexed(task: _Task) -> _Found:
     place, revision = task
     if revision is None:
         return index_shard(Path(place)), True
-    from loretta_framework.shards.remote_index import index_url
+    from loretta_framework.shards.remote.indexes import index_url
 
     return index_url(place, revision)

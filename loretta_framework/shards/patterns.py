@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path, PurePosixPath
 
 from loretta_framework.api.errors import ShardError
-from loretta_framework.shards.locations import checked_url, is_url, shown, url_path
+from loretta_framework.shards.remote.locations import checked_url, is_url, shown, url_path
 
 MAX_EXPANSION = 100_000
 """Names one pattern may stand for; `{0..1000000000}` is a mistake or an attack."""
@@ -79,7 +79,7 @@ def _listed(url: str, pattern: str) -> list[str]:
             where=shown(pattern),
             fix="name the shards with braces: https://host/captions-{000..099}.tar",
         )
-    from loretta_framework.shards.buckets import list_bucket
+    from loretta_framework.shards.remote.buckets import list_bucket
 
     hits = [hit for hit in list_bucket(url) if not hit.endswith(_NO_SHARDS)]
     if not hits:

@@ -21,10 +21,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from loretta_framework.api.errors import InputError, nearest
-from loretta_framework.shards.card import CardFacts, SetFacts
-from loretta_framework.shards.finish import Say as Say
-from loretta_framework.shards.finish import finish, require_place
-from loretta_framework.shards.options import parse_options
+from loretta_framework.shards.preparing.card import CardFacts, SetFacts
+from loretta_framework.shards.preparing.finish import Say as Say
+from loretta_framework.shards.preparing.finish import finish, require_place
+from loretta_framework.shards.preparing.options import parse_options
 
 if TYPE_CHECKING:
     from loretta_framework.api.settings import Settings

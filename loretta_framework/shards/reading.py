@@ -10,7 +10,7 @@ from typing import Any
 
 from loretta_framework.api.errors import DamagedSampleError as DamagedSampleError
 from loretta_framework.api.errors import ShardError
-from loretta_framework.shards.locations import is_url, shown
+from loretta_framework.shards.remote.locations import is_url, shown
 from loretta_framework.shards.table import Extent, Fingerprint
 
 MAX_OPEN_FILES = 32
@@ -88,7 +88,7 @@ class ShardFiles:
 def _opened(location: str, fingerprint: Fingerprint) -> int:
     if not is_url(location):
         return os.open(location, os.O_RDONLY)
-    from loretta_framework.shards.remote import Revision, open_shard
+    from loretta_framework.shards.remote.copies import Revision, open_shard
 
     return open_shard(location, Revision(fingerprint.size, fingerprint.revision))
 

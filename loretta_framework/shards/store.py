@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loretta_framework.shards.locations import shown
 from loretta_framework.shards.reading import ShardFiles
+from loretta_framework.shards.remote.locations import shown
 from loretta_framework.shards.shard_index import ShardIndex
 from loretta_framework.shards.table import Extent
 

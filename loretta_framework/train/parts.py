@@ -7,8 +7,8 @@ from pathlib import Path
 
 from loretta_framework.api.protocols import Source, Tokenizer
 from loretta_framework.data.fitting import fit_tokenizers, load_tokenizers, tokenizer_digests
-from loretta_framework.data.token_manifest import read_manifest
-from loretta_framework.data.token_tokenizers import require_tokenizers_of, take_tokenizers
+from loretta_framework.data.tokens.manifest import read_manifest
+from loretta_framework.data.tokens.tokenizers import require_tokenizers_of, take_tokenizers
 from loretta_framework.recipe.engine import make_plan
 from loretta_framework.recipe.load import LoadedRecipe
 from loretta_framework.recipe.nodes import needed_plugins

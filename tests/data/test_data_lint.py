@@ -17,14 +17,14 @@ import pytest
 import loretta_framework as loretta
 from loretta_framework.cli.main import main
 from loretta_framework.data import supervised
-from loretta_framework.data.decode_check import is_finite
-from loretta_framework.data.lint import lint_recipe
-from loretta_framework.data.lint_media import MediaSet, lint_media
+from loretta_framework.data.linting.decode_check import is_finite
+from loretta_framework.data.linting.lint import lint_recipe
+from loretta_framework.data.linting.media import MediaSet, lint_media
 from loretta_framework.data.recipe_data import RecipeParts
 from loretta_framework.data.supervised import Died, run_rows
-from loretta_framework.shards.contents import Contents
-from loretta_framework.shards.findings import Finding
-from loretta_framework.shards.lint import lint_shard
+from loretta_framework.shards.linting.contents import Contents
+from loretta_framework.shards.linting.findings import Finding
+from loretta_framework.shards.linting.lint import lint_shard
 from loretta_framework.shards.writing import ShardWriter
 
 Image = pytest.importorskip("PIL.Image")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from loretta_framework.api import errors
 from loretta_framework.api.errors import DamagedSampleError, ShardError
 from loretta_framework.data.decode import BadRow
-from loretta_framework.data.transport import StepResult, pack, unpack
+from loretta_framework.data.loading.transport import StepResult, pack, unpack
 from loretta_framework.sequence.rows import TokenizedSample
 
 any_text = st.text(st.characters(), max_size=8)

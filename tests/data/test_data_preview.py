@@ -15,10 +15,10 @@ import pytest
 from rich.console import Console
 
 from loretta_framework.cli.main import main
-from loretta_framework.data.preview import chosen_rows, sheet_of_shards, size_text
-from loretta_framework.data.preview_html import page
-from loretta_framework.data.preview_media import MAX_EMBEDDED, describe, image_size
-from loretta_framework.data.preview_terminal import print_sheets
+from loretta_framework.data.preview.html import page
+from loretta_framework.data.preview.media import MAX_EMBEDDED, describe, image_size
+from loretta_framework.data.preview.samples import chosen_rows, sheet_of_shards, size_text
+from loretta_framework.data.preview.terminal import print_sheets
 from loretta_framework.shards.index import open_index
 from loretta_framework.shards.writing import ShardWriter
 

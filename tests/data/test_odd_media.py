@@ -136,7 +136,7 @@ def _tokenizers() -> dict[str, Any]:
 
 def _loaded(path: Path, folder: Path) -> dict[str, dict[str, str]]:
     """Member -> modality -> verdict. Each member is written as every kind of modality."""
-    from loretta_framework.data.decode_check import DecodeCheck
+    from loretta_framework.data.linting.decode_check import DecodeCheck
     from loretta_framework.recipe.plan import SetPlan
     from loretta_framework.sequence.vocabulary import Vocabulary
     from loretta_framework.shards.writing import ShardWriter
@@ -168,7 +168,7 @@ def _loaded(path: Path, folder: Path) -> dict[str, dict[str, str]]:
 def _main(data: Path, folder: Path) -> None:
     import warnings
 
-    from loretta_framework.shards.lint import lint_shards
+    from loretta_framework.shards.linting.lint import lint_shards
 
     warnings.simplefilter("ignore")  # of Pillow, on damaged tags
     told: dict[str, Any] = {"lint": {}, "loader": {}}

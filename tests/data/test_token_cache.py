@@ -20,12 +20,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loretta_framework.api.errors import InputError, LorettaError, ShardError
-from loretta_framework.data.cached import open_cached
 from loretta_framework.data.decode import BadRow, Decoder
-from loretta_framework.data.draws import RawDraws
 from loretta_framework.data.loader import Loader
+from loretta_framework.data.loading.draws import RawDraws
 from loretta_framework.data.sample import open_sets
-from loretta_framework.data.tokenize import tokenize
+from loretta_framework.data.tokens.cached import open_cached
+from loretta_framework.data.tokens.tokenize import tokenize
 
 Write = Callable[..., tuple[str, ...]]
 

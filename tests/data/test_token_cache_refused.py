@@ -16,12 +16,12 @@ import pytest
 
 from loretta_framework.api.errors import ShardError
 from loretta_framework.api.specs import Bounds
-from loretta_framework.data.cached import open_cached
 from loretta_framework.data.decode import BadRow, Decoder
-from loretta_framework.data.npy import to_npy, token_dtype, tokens_in
 from loretta_framework.data.sample import open_sets
-from loretta_framework.data.token_reader import TokenColumn
-from loretta_framework.data.tokenize import tokenize
+from loretta_framework.data.tokens.cached import open_cached
+from loretta_framework.data.tokens.npy import to_npy, token_dtype, tokens_in
+from loretta_framework.data.tokens.reader import TokenColumn
+from loretta_framework.data.tokens.tokenize import tokenize
 from loretta_framework.recipe.plan import ComponentPlan
 from loretta_framework.sequence.vocabulary import Block, Vocabulary
 from loretta_framework.shards.writing import ShardWriter

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from loretta_framework.api.errors import StorageError
-from loretta_framework.shards import download
-from loretta_framework.shards.download import ATTEMPTS, Original, download_original
+from loretta_framework.shards.preparing import download
+from loretta_framework.shards.preparing.download import ATTEMPTS, Original, download_original
 
 CONTENT = bytes(range(256)) * 4000  # a megabyte
 Answer = Callable[["Handler", int], None]

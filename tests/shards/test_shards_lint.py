@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from loretta_framework.cli.main import main
-from loretta_framework.shards.contents import Contents, same_content
-from loretta_framework.shards.findings import Finding, tally
 from loretta_framework.shards.index import open_index
-from loretta_framework.shards.inspection import MAX_JSON_BYTES
-from loretta_framework.shards.lint import is_fatal, lint_shard, lint_shards
+from loretta_framework.shards.linting.contents import Contents, same_content
+from loretta_framework.shards.linting.findings import Finding, tally
+from loretta_framework.shards.linting.inspection import MAX_JSON_BYTES
+from loretta_framework.shards.linting.lint import is_fatal, lint_shard, lint_shards
 
 Tar = Callable[..., Path]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from loretta_framework.api.errors import ShardError
 from loretta_framework.shards.index import expand_shards
-from loretta_framework.shards.locations import checked_url, is_url
+from loretta_framework.shards.remote.locations import checked_url, is_url
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from loretta_framework.api.errors import InputError, ShardError
 from loretta_framework.api.settings import Settings
 from loretta_framework.cli.data import data
 from loretta_framework.cli.main import main
-from loretta_framework.shards.card import CardFacts, source_file, source_files
 from loretta_framework.shards.index import expand_shards, open_index
-from loretta_framework.shards.options import option_help
 from loretta_framework.shards.prepare import PREPARERS, parse, prepare, preparer
+from loretta_framework.shards.preparing.card import CardFacts, source_file, source_files
+from loretta_framework.shards.preparing.options import option_help
 from loretta_framework.shards.writing import ShardWriter
 
 

@@ -21,10 +21,10 @@ import pytest
 from PIL import Image
 
 from loretta_framework.api.errors import InputError, ShardError
-from loretta_framework.shards.download import Original
 from loretta_framework.shards.index import expand_shards, open_index
 from loretta_framework.shards.prepare import PrepareReport, parse, prepare
-from loretta_framework.shards.sources import find_file, obtain
+from loretta_framework.shards.preparing.download import Original
+from loretta_framework.shards.preparing.sources import find_file, obtain
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 VARIETIES = (
@@ -586,7 +586,7 @@ def test_wine_reviews_are_never_downloaded(tmp_path: Path, monkeypatch: pytest.M
         return folder / original.name
 
     monkeypatch.setenv("LORETTA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("loretta_framework.shards.sources.download_original", fake)
+    monkeypatch.setattr("loretta_framework.shards.preparing.sources.download_original", fake)
     with pytest.raises(InputError, match="wine reviews are not downloaded"):
         prepare("svl-mnist", None, tmp_path / "out", 0, parse("svl-mnist", ["text=wine"]))
     assert len(asked) == 4

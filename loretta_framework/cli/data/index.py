@@ -47,20 +47,20 @@ def index(paths: tuple[str, ...], jobs: int) -> None:
 
 def _publish(store: ShardStore, anew: Container[str]) -> None:
     """Put indexes beside the shards of URLs, where that can be done, and say what happened."""
-    from loretta_framework.shards.locations import is_url
+    from loretta_framework.shards.remote.locations import is_url
 
     for location, index in zip(store.locations, store.indexes, strict=True):
         file = index.file
         if not is_url(location) or file is None:
             continue
-        from loretta_framework.shards.remote import lacks_index, publish_index
+        from loretta_framework.shards.remote.copies import lacks_index, publish_index
 
         if location in anew or lacks_index(location):
             click.echo(f"{_name(location)}: {publish_index(location, file)}")
 
 
 def _name(location: str) -> str:
-    from loretta_framework.shards.locations import shown
+    from loretta_framework.shards.remote.locations import shown
 
     return shown(location).rpartition("/")[2]
 

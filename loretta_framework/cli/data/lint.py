@@ -12,7 +12,7 @@ import click
 from loretta_framework.api.errors import EXIT_OK, EXIT_USER, InputError, ShardError
 
 if TYPE_CHECKING:
-    from loretta_framework.shards.findings import Finding
+    from loretta_framework.shards.linting.findings import Finding
 
 
 @click.command()
@@ -33,7 +33,7 @@ def lint(
     With a recipe media are decoded, counts compared and leaks between sets looked for; without
     PATHS all its sets are checked. The exit code is 2 when there are errors.
     """
-    from loretta_framework.shards.findings import tally
+    from loretta_framework.shards.linting.findings import tally
 
     findings: list[Finding] = []
     for finding in _findings(paths, recipe, overrides, workers):
@@ -54,7 +54,7 @@ def _findings(
     paths: tuple[str, ...], recipe: Path | None, overrides: Iterable[str], workers: int
 ) -> Iterator[Finding]:
     from loretta_framework.shards.index import expand_shards
-    from loretta_framework.shards.lint import lint_shards
+    from loretta_framework.shards.linting.lint import lint_shards
 
     if not paths and recipe is None:
         raise InputError("nothing to check was named", fix="name shards, or give --recipe R")
@@ -63,7 +63,7 @@ def _findings(
     if recipe is None:
         yield from lint_shards(shards or ())
         return
-    from loretta_framework.data.lint import lint_recipe
+    from loretta_framework.data.linting.lint import lint_recipe
     from loretta_framework.recipe.load import load_recipe
 
     yield from lint_recipe(load_recipe(recipe, tuple(overrides)), shards, workers)
@@ -71,8 +71,8 @@ def _findings(
 
 def _compressed(paths: Iterable[str]) -> Iterator[Finding]:
     """Compressed tars in folders: the pattern for a folder would pass over them in silence."""
-    from loretta_framework.shards.findings import Finding
     from loretta_framework.shards.index import expand_shards
+    from loretta_framework.shards.linting.findings import Finding
 
     for folder in (Path(path) for path in paths if Path(path).is_dir()):
         for file in sorted(folder.iterdir()):

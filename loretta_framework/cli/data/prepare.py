@@ -49,8 +49,8 @@ def _show_names() -> None:
 
 
 def _show_options(name: str) -> None:
-    from loretta_framework.shards.options import option_help
     from loretta_framework.shards.prepare import preparer
+    from loretta_framework.shards.preparing.options import option_help
 
     found = option_help(preparer(name).Options)
     if not found:

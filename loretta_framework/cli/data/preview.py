@@ -12,7 +12,7 @@ import click
 from loretta_framework.api.errors import InputError
 
 if TYPE_CHECKING:
-    from loretta_framework.data.preview import Sheet
+    from loretta_framework.data.preview.samples import Sheet
 
 
 @click.command()
@@ -42,11 +42,11 @@ def preview(
     if html is None:
         from rich.console import Console
 
-        from loretta_framework.data.preview_terminal import print_sheets
+        from loretta_framework.data.preview.terminal import print_sheets
 
         print_sheets(sheets, Console())
         return
-    from loretta_framework.data.preview_html import page
+    from loretta_framework.data.preview.html import page
 
     aside = html.with_name(f".{html.name}.tmp")
     try:
@@ -74,13 +74,13 @@ def _sheets(
 
     shards = expand_shards(patterns_of(paths), Path.cwd()) if paths else None
     if recipe is not None:
-        from loretta_framework.data.preview_recipe import recipe_sheets
+        from loretta_framework.data.preview.by_recipe import recipe_sheets
         from loretta_framework.recipe.load import load_recipe
 
         loaded = load_recipe(recipe, overrides)
         yield from recipe_sheets(loaded, shards, rows, seed)
         return
-    from loretta_framework.data.preview import sheet_of_shards
+    from loretta_framework.data.preview.samples import sheet_of_shards
 
     yield sheet_of_shards(_title(paths, None), open_index(shards or ()), rows, seed)
 

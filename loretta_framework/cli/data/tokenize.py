@@ -21,7 +21,7 @@ def tokenize(recipe: Path, out: Path, workers: int, overrides: tuple[str, ...]) 
 
     A start that was stopped goes on where it was.
     """
-    from loretta_framework.data.tokenize import tokenize as make
+    from loretta_framework.data.tokens.tokenize import tokenize as make
     from loretta_framework.recipe.load import load_recipe
     from loretta_framework.train.parts import Parts
 

@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from loretta_framework.api.errors import InputError, ShardError
-from loretta_framework.shards.card import source_file
-from loretta_framework.shards.download import Original
-from loretta_framework.shards.finish import Say
 from loretta_framework.shards.preparers.pieces import (
     CLASSES,
     WORDS,
@@ -24,7 +21,10 @@ from loretta_framework.shards.preparers.pieces import (
     fingerprint,
     shuffled,
 )
-from loretta_framework.shards.sources import obtain
+from loretta_framework.shards.preparing.card import source_file
+from loretta_framework.shards.preparing.download import Original
+from loretta_framework.shards.preparing.finish import Say
+from loretta_framework.shards.preparing.sources import obtain
 
 _HOME = "https://github.com/clinc/oos-eval"
 _CLINC = "https://raw.githubusercontent.com/clinc/oos-eval/828f8093932c8fe6ca7936c3d2e52903b1c523de/data/"

@@ -15,7 +15,6 @@ from pydantic import Field, field_validator, model_validator
 
 from loretta_framework.api.errors import InputError, nearest
 from loretta_framework.api.settings import Settings
-from loretta_framework.shards.card import CardFacts, source_files
 from loretta_framework.shards.members import PICKLES
 from loretta_framework.shards.prepare import Say
 from loretta_framework.shards.preparers.captions import (
@@ -26,7 +25,8 @@ from loretta_framework.shards.preparers.captions import (
 from loretta_framework.shards.preparers.keys import as_key
 from loretta_framework.shards.preparers.left_out import LeftOut
 from loretta_framework.shards.preparers.splitting import split_names
-from loretta_framework.shards.sources import require_folder
+from loretta_framework.shards.preparing.card import CardFacts, source_files
+from loretta_framework.shards.preparing.sources import require_folder
 from loretta_framework.shards.writing import ShardWriter
 
 _MODALITY = re.compile(r"([A-Za-z][A-Za-z0-9_-]*):([a-z0-9]+(\|[a-z0-9]+)*)")

@@ -11,10 +11,10 @@ from pydantic import Field
 
 from loretta_framework.api.errors import InputError, ShardError, nearest
 from loretta_framework.api.settings import Settings
-from loretta_framework.shards.card import CardFacts, SourceFile
-from loretta_framework.shards.finish import Say
 from loretta_framework.shards.preparers import class_texts, spoken_digits
 from loretta_framework.shards.preparers.pieces import WORDS, Piece, of_class, shuffled
+from loretta_framework.shards.preparing.card import CardFacts, SourceFile
+from loretta_framework.shards.preparing.finish import Say
 from loretta_framework.shards.writing import ShardWriter
 
 PURPOSES = {"train": "training", "validation": "tuning", "test": "test"}

@@ -12,13 +12,13 @@ from pydantic import Field, model_validator
 
 from loretta_framework.api.errors import InputError
 from loretta_framework.api.settings import Settings
-from loretta_framework.shards.card import CardFacts, source_file, source_files
 from loretta_framework.shards.members import META, SEQUENCE, parse_local
 from loretta_framework.shards.prepare import Say
 from loretta_framework.shards.preparers.captions import read_lines
 from loretta_framework.shards.preparers.keys import as_key
 from loretta_framework.shards.preparers.left_out import LeftOut
-from loretta_framework.shards.sources import require_folder
+from loretta_framework.shards.preparing.card import CardFacts, source_file, source_files
+from loretta_framework.shards.preparing.sources import require_folder
 from loretta_framework.shards.writing import ShardWriter
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loretta_framework.api.errors import ShardError
-from loretta_framework.shards.finish import Say
+from loretta_framework.shards.preparing.finish import Say
 
 _SHOWN = 10
 _IN_CARD = 100

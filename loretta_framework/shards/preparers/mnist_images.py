@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loretta_framework.api.errors import ShardError
-from loretta_framework.shards.card import source_file
-from loretta_framework.shards.download import Original
-from loretta_framework.shards.finish import Say
 from loretta_framework.shards.preparers.pieces import CLASSES, Piece, Pool, fingerprint, of_class
-from loretta_framework.shards.sources import find_file, obtain
+from loretta_framework.shards.preparing.card import source_file
+from loretta_framework.shards.preparing.download import Original
+from loretta_framework.shards.preparing.finish import Say
+from loretta_framework.shards.preparing.sources import find_file, obtain
 
 PLACE = "mnist"
 HELD_OUT = 500

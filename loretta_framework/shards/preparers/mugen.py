@@ -15,12 +15,12 @@ from pydantic import Field, model_validator
 
 from loretta_framework.api.errors import InputError, ShardError
 from loretta_framework.api.settings import Settings
-from loretta_framework.shards.card import CardFacts, source_file, source_files
 from loretta_framework.shards.prepare import Say
 from loretta_framework.shards.preparers.clips import frames, require_av, sound
 from loretta_framework.shards.preparers.keys import as_key
 from loretta_framework.shards.preparers.left_out import LeftOut
-from loretta_framework.shards.sources import find_file, require_folder
+from loretta_framework.shards.preparing.card import CardFacts, source_file, source_files
+from loretta_framework.shards.preparing.sources import find_file, require_folder
 from loretta_framework.shards.writing import ShardWriter
 
 _SETS = {"train": "train", "validation": "val", "test": "test"}

@@ -15,7 +15,6 @@ from pydantic import Field, field_validator, model_validator
 
 from loretta_framework.api.errors import InputError, nearest
 from loretta_framework.api.settings import Settings
-from loretta_framework.shards.card import CardFacts, source_file
 from loretta_framework.shards.prepare import Say
 from loretta_framework.shards.preparers.clinic import Clinic, read_clinic
 from loretta_framework.shards.preparers.keys import as_key
@@ -26,7 +25,8 @@ from loretta_framework.shards.preparers.tables import (
     read_numbers,
     stem,
 )
-from loretta_framework.shards.sources import require_folder
+from loretta_framework.shards.preparing.card import CardFacts, source_file
+from loretta_framework.shards.preparing.sources import require_folder
 from loretta_framework.shards.writing import ShardWriter
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")

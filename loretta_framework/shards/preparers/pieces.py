@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from loretta_framework.api.errors import ShardError
 from loretta_framework.api.random import generator
-from loretta_framework.shards.card import SourceFile
+from loretta_framework.shards.preparing.card import SourceFile
 
 CLASSES = range(10)
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from loretta_framework.api.errors import ShardError
 from loretta_framework.api.random import generator
-from loretta_framework.shards.card import SourceFile, source_file, source_files
 from loretta_framework.shards.preparers.pieces import Piece, fingerprint
+from loretta_framework.shards.preparing.card import SourceFile, source_file, source_files
 
 _LARGEST = 1 << 22
 """Bytes of one recording; a spoken digit has some ten thousand."""

@@ -5,9 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from loretta_framework.shards.card import SourceFile
-from loretta_framework.shards.download import Original
-from loretta_framework.shards.finish import Say
 from loretta_framework.shards.preparers.pieces import WORDS, Piece, Pool, shuffled
 from loretta_framework.shards.preparers.recordings import (
     read_recordings,
@@ -15,7 +12,10 @@ from loretta_framework.shards.preparers.recordings import (
     recordings_source,
 )
 from loretta_framework.shards.preparers.spoken_features import read_features
-from loretta_framework.shards.sources import obtain
+from loretta_framework.shards.preparing.card import SourceFile
+from loretta_framework.shards.preparing.download import Original
+from loretta_framework.shards.preparing.finish import Say
+from loretta_framework.shards.preparing.sources import obtain
 
 LICENCES = {
     "fsdd": "Speech: Free Spoken Digit Dataset, Zohar Jackson et al., CC BY-SA 4.0; what is derived "

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loretta_framework.api.errors import ShardError
-from loretta_framework.shards.card import source_file
 from loretta_framework.shards.preparers.pieces import CLASSES, Piece, Pool, fingerprint, of_class
-from loretta_framework.shards.sources import obtain
+from loretta_framework.shards.preparing.card import source_file
+from loretta_framework.shards.preparing.sources import obtain
 
 FRAMES, COEFFICIENTS = 39, 13
 _HOME = "https://zenodo.org/records/4452953"

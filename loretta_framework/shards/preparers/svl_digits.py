@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from loretta_framework.api.errors import InputError, MissingDependencyError, ShardError
 from loretta_framework.api.random import generator
 from loretta_framework.api.settings import Settings
-from loretta_framework.shards.card import CardFacts, source_files
-from loretta_framework.shards.finish import Say
 from loretta_framework.shards.index import expand_shards, open_index
+from loretta_framework.shards.preparing.card import CardFacts, source_files
+from loretta_framework.shards.preparing.finish import Say
 from loretta_framework.shards.writing import ShardWriter
 
 DEFAULT_SOURCE = Path("data/svl-digits-speech")

@@ -15,8 +15,6 @@ from typing import Literal
 from pydantic import Field
 
 from loretta_framework.api.settings import Settings
-from loretta_framework.shards.card import CardFacts
-from loretta_framework.shards.finish import Say
 from loretta_framework.shards.preparers import class_texts, mnist_images, spoken_digits
 from loretta_framework.shards.preparers.pairing import (
     BROKEN,
@@ -32,6 +30,8 @@ from loretta_framework.shards.preparers.pairing import (
 from loretta_framework.shards.preparers.pieces import Piece, Pool, shuffled
 from loretta_framework.shards.preparers.recordings import Sound, augmented
 from loretta_framework.shards.preparers.spoken_features import npy
+from loretta_framework.shards.preparing.card import CardFacts
+from loretta_framework.shards.preparing.finish import Say
 from loretta_framework.shards.writing import ShardWriter
 
 PURPOSES = {

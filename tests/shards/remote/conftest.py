@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from loretta_framework.shards import fetch, transport
+from loretta_framework.shards.remote import fetch, transport
 
 
 def shard(samples: int, seed: int = 0, size: int = 3000) -> bytes:

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from loretta_framework.api.errors import InputError, ShardError, StorageError
-from loretta_framework.shards import remote
+from loretta_framework.shards.remote import copies as remote
 
-FETCH = "import sys; from loretta_framework.shards.remote import local_copy; "
+FETCH = "import sys; from loretta_framework.shards.remote.copies import local_copy; "
 FETCH += "print(local_copy(sys.argv[1]))"
 
 
@@ -232,7 +232,7 @@ def test_parts_of_the_living_count_and_stay(
 ) -> None:
     data = make_shard(20)
     url = web.put("/slow.tar", data, ("stall", 50_000))
-    monkeypatch.setattr("loretta_framework.shards.transport.TIMEOUT_S", 30.0)
+    monkeypatch.setattr("loretta_framework.shards.remote.transport.TIMEOUT_S", 30.0)
     results: list[Path] = []
     thread = threading.Thread(target=lambda: results.append(remote.local_copy(url)))
     thread.start()
@@ -251,7 +251,7 @@ def test_who_finds_no_room_beside_the_living_waits(
     web: Any, make_shard: Any, cache: Path, urls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = web.put("/slow.tar", make_shard(20), ("stall", 50_000))
-    monkeypatch.setattr("loretta_framework.shards.transport.TIMEOUT_S", 30.0)
+    monkeypatch.setattr("loretta_framework.shards.remote.transport.TIMEOUT_S", 30.0)
     bound = limit(monkeypatch, 1.5)
     asleep = threading.Event()
 
@@ -260,7 +260,7 @@ def test_who_finds_no_room_beside_the_living_waits(
         assert held(cache) <= bound
         assert web.release.wait(30)
 
-    monkeypatch.setattr("loretta_framework.shards.cache.time.sleep", wait)
+    monkeypatch.setattr("loretta_framework.shards.remote.cache.time.sleep", wait)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(remote.local_copy, url)
         assert web.arrived.wait(60)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from loretta_framework.api.errors import LorettaError, ShardError, StorageError
-from loretta_framework.shards import remote
+from loretta_framework.shards.remote import copies as remote
 
 SIZE = 3_000
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from loretta_framework.api.errors import MissingDependencyError, ShardError, StorageError
-from loretta_framework.shards import buckets, remote
 from loretta_framework.shards.index import expand_shards
+from loretta_framework.shards.remote import buckets
+from loretta_framework.shards.remote import copies as remote
 
 pytest.importorskip("s3fs", reason="s3fs is not installed")
 
@@ -157,7 +158,7 @@ def test_a_forked_child_reads_after_its_parent(s3: Any, make_shard: Any) -> None
 
 
 def test_the_store_may_be_silent_when_a_module_is_imported() -> None:
-    code = "import sys, loretta_framework.shards.remote, loretta_framework.shards.patterns; "
+    code = "import sys, loretta_framework.shards.remote.copies, loretta_framework.shards.patterns; "
     code += "print({'fsspec', 's3fs', 'aiohttp', 'botocore'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -17,8 +17,8 @@ from loretta_framework.api.errors import DamagedSampleError, LorettaError, Shard
 from loretta_framework.cli.data.index import index as index_verb
 from loretta_framework.data.sample import RawSample, SetReader
 from loretta_framework.recipe.plan import SetPlan
-from loretta_framework.shards import remote
 from loretta_framework.shards.index import index_path, open_index
+from loretta_framework.shards.remote import copies as remote
 
 
 @pytest.fixture

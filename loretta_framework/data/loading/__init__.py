@@ -1,0 +1,1 @@
+"""Processes that load steps ahead, and what travels between them."""

@@ -1,0 +1,1 @@
+"""Samples shown to a person, in the terminal or on a page."""

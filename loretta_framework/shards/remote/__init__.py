@@ -1,0 +1,1 @@
+"""Shards at URLs: allowed schemes, fetching, and the bounded local cache."""
