@@ -60,7 +60,7 @@ FAULTS = [
     ("no-plain-file", special("k.text.txt", tarfile.CHRTYPE)),
     ("no-plain-file", special("k.text.txt", tarfile.FIFOTYPE)),
     ("sparse", special("k.text.txt", tarfile.GNUTYPE_SPARSE)),
-    ("compressed-member", ("k.text.gz", gzip.compress(b"x"))),
+    ("compressed-member", ("k.text.gz", gzip.compress(b"x", mtime=0))),
     ("invalid-utf8", ("k.text.txt", b"abc\xff")),
     ("invalid-utf8", ("k.meta.json", b'{"a": "\xff"}')),
     ("invalid-json", ("k.meta.json", b"{")),
