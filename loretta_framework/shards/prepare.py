@@ -13,7 +13,6 @@ Everything after that is the same for all of them and is done here: see `finish`
 from __future__ import annotations
 
 import importlib
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING
 from loretta_framework.api.errors import InputError, nearest
 from loretta_framework.shards.preparing.card import CardFacts, SetFacts
 from loretta_framework.shards.preparing.finish import Say as Say
-from loretta_framework.shards.preparing.finish import finish, require_place
+from loretta_framework.shards.preparing.finish import finish, making, require_place
 from loretta_framework.shards.preparing.options import parse_options
 
 if TYPE_CHECKING:
@@ -99,12 +98,9 @@ def prepare(
         options = parse(name)
     say = say or (lambda line: None)
     require_place(name, out)
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".making-") as folder:
-        facts: CardFacts = module.prepare(source, Path(folder), seed, options, say)
-        finished = finish(
-            name, facts, Path(folder), out, seed, options.model_dump(mode="json"), say
-        )
+    with making(out) as folder:
+        facts: CardFacts = module.prepare(source, folder, seed, options, say)
+        finished = finish(name, facts, folder, out, seed, options.model_dump(mode="json"), say)
     return PrepareReport(name, out, finished.sets, finished.digest, finished.warnings)
 
 

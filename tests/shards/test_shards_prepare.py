@@ -143,18 +143,79 @@ def test_a_second_preparation_replaces_the_first_and_nothing_else(
 ) -> None:
     (tmp_path / "mine.txt").write_text("kept")
     (tmp_path / "mine-000000.tar").write_text("kept")
-    (tmp_path / "train-000009.tar").write_text("stale")
     options = parse("toy", ["rows=5", "extra=true"])
     assert [s.name for s in prepare("toy", None, tmp_path, 0, options).sets] == [
         "train",
         "train-extra",
     ]
-    assert not (tmp_path / "train-000009.tar").exists()
-    prepare("toy", None, tmp_path, 0)
+    told: list[str] = []
+    prepare("toy", None, tmp_path, 0, say=told.append)
+    assert "replacing what was prepared there before: train, train-extra" in told
     tars = sorted(path.name for path in tmp_path.glob("*.tar"))
     assert tars == ["mine-000000.tar", "train-000000.tar", "train-000001.tar"]
     assert len(list(tmp_path.glob("*.index.*"))) == 2
     assert (tmp_path / "mine.txt").read_text() == "kept"
+
+
+def test_shards_of_nobodys_preparation_are_neither_lost_nor_mixed_in(
+    toy: Callable[[Prepare], None], tmp_path: Path
+) -> None:
+    (tmp_path / "train-000009.tar").write_text("mine")
+    with pytest.raises(
+        InputError, match=r"'train-000009\.tar' is there, which no preparation wrote"
+    ):
+        prepare("toy", None, tmp_path)
+    assert files(tmp_path) == {"train-000009.tar": b"mine"}
+
+
+def test_what_other_sources_gave_is_not_replaced(
+    toy: Callable[[Prepare], None], tmp_path: Path
+) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    (source / "a.csv").write_text("abc")
+    prepare("toy", source, out)
+    manifest = json.loads((out / "prepared.json").read_text())
+    manifest["sources"][0]["name"] = "other.csv"
+    (out / "prepared.json").write_text(json.dumps(manifest))
+    before = files(out)
+    with pytest.raises(InputError, match=r"was prepared from other\.csv, not from a\.csv"):
+        prepare("toy", source, out)
+    assert files(out) == before
+
+
+def test_a_preparation_that_was_cut_off_is_done_again(
+    toy: Callable[[Prepare], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("loretta_framework.shards.preparing.finish._survey", cut)
+        with pytest.raises(KeyboardInterrupt):
+            prepare("toy", None, tmp_path)
+    assert not (tmp_path / "README.md").exists()
+    (tmp_path / ".making-dead").mkdir()
+    (tmp_path / ".making-dead" / "train-000000.tar").write_text("half")
+    report = prepare("toy", None, tmp_path)
+    assert report.digest == prepare("toy", None, tmp_path / "anew").digest
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_one_preparation_at_a_time(toy: Callable[[Prepare], None], tmp_path: Path) -> None:
+    def inside(source: Any, out: Path, *rest: Any) -> CardFacts:
+        prepare("toy", None, tmp_path)
+        raise AssertionError("the second one began")
+
+    toy(inside)
+    with pytest.raises(InputError, match="another process prepares a data set there"):
+        prepare("toy", None, tmp_path)
+
+
+def test_a_folder_that_cannot_be_made(toy: Callable[[Prepare], None], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="the output folder cannot be written"):
+        prepare("toy", None, tmp_path / "file" / "below")
 
 
 def test_a_failure_leaves_what_was_there(toy: Callable[[Prepare], None], tmp_path: Path) -> None:

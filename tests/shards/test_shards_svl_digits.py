@@ -163,7 +163,6 @@ def test_images_are_the_digits_scaled_to_a_byte(sets: Sets) -> None:
 def test_the_same_seed_gives_the_same_bytes_and_replaces_what_was_there(
     folder: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "captions-000009.tar").write_bytes(b"stale")
     (tmp_path / "mine.txt").write_text("kept")
     prepare("svl-digits", SPEECH, tmp_path, seed=0)
     names = sorted(

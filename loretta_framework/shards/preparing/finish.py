@@ -5,11 +5,15 @@ The card is written last: it stands for a complete data set.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
+import shutil
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -38,6 +42,8 @@ Say = Callable[[str], None]
 
 _SHARD = re.compile(r"(?P<set>[A-Za-z][A-Za-z0-9_-]*)-[0-9]{6}\.tar")
 _SHOWN = 5
+_MAKING = ".making-"
+_LOCK = ".preparing.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,41 @@ def require_place(name: str, out: Path) -> None:
         )
 
 
+@contextmanager
+def making(out: Path) -> Iterator[Path]:
+    """An empty folder within `out`, which is made, while this process alone prepares there.
+
+    What a killed preparation left is removed.
+
+    Raises:
+        InputError: `out` cannot be made, or another process prepares there.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(out / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise InputError(
+            f"the output folder cannot be written: {error.strerror or error}",
+            where=str(out),
+            fix="choose another folder with --out",
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                "another process prepares a data set there", where=str(out), fix="wait for it"
+            ) from None
+        for left in out.glob(f"{_MAKING}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=out, prefix=_MAKING) as folder:
+            yield Path(folder)
+    finally:
+        with suppress(OSError):
+            (out / _LOCK).unlink()
+        os.close(descriptor)
+
+
 def finish(
     name: str,
     facts: CardFacts,
@@ -84,12 +125,14 @@ def finish(
     Raises:
         ShardError: a set that was announced has no shard, a shard belongs to no set, or the check
             found errors. `out` is then as it was before.
+        InputError: `out` holds shards that would be found beside the new ones or be lost.
     """
     shards = _by_set(facts, aside)
+    _require_ours(out, shards, {source.name for source in facts.sources})
     say("checking the shards")
     warnings = _checked(shards, aside)
     say("moving the shards into place and indexing them")
-    sets = tuple(_survey(key, paths) for key, paths in _place(shards, out).items())
+    sets = tuple(_survey(key, paths) for key, paths in _place(name, shards, out, say).items())
     digest = sha256(b"".join(bytes.fromhex(s.sha256) for found in sets for s in found.shards))
     manifest = {
         "name": name,
@@ -161,22 +204,62 @@ def _survey(name: str, paths: Sequence[Path]) -> SetFacts:
     return SetFacts(name, len(store), tuple(counted), shards)
 
 
-def _place(shards: Mapping[str, Sequence[Path]], out: Path) -> dict[str, list[Path]]:
+def _require_ours(out: Path, shards: Mapping[str, Sequence[Path]], sources: set[str]) -> None:
+    """Refuse to replace what no preparation made, or one made it from other files."""
+    fix = "choose another folder with --out, or remove it yourself"
+    old = _manifest(out)
+    known = _known(old)
+    # Preparations of the first version left a card and no manifest: theirs are not listed.
+    listed = bool(old) or not (out / CARD).is_file()
+    for path in sorted(out.glob("*.tar")):
+        match = _SHARD.fullmatch(path.name)
+        ours = match is None or match["set"] not in shards or path.name in known
+        if listed and match is not None and not ours:
+            raise InputError(
+                f"'{path.name}' is there, which no preparation wrote; recipes would find it among "
+                f"the shards of '{match['set']}'",
+                where=str(out),
+                fix=fix,
+            )
+    had = {str(source["name"]) for source in old.get("sources", ())}
+    if had and sources and not had & sources:
+        raise InputError(
+            f"the folder holds what was prepared from {', '.join(sorted(had)[:_SHOWN])}, "
+            f"not from {', '.join(sorted(sources)[:_SHOWN])}",
+            where=str(out),
+            fix=fix,
+        )
+
+
+def _place(
+    name: str, shards: Mapping[str, Sequence[Path]], out: Path, say: Say
+) -> dict[str, list[Path]]:
     """Move the new shards in, and those of earlier preparations out: a pattern would find them too.
 
     The old card goes first, so that a preparation that is cut off leaves no card for what is half
-    replaced.
+    replaced; the names of all shards are noted before, so that the next one knows them as ours.
     """
+    old = _manifest(out)
+    if old:
+        sets = ", ".join(str(found.get("name", "?")) for found in old["sets"])
+        say(f"replacing what was prepared there before: {sets}")
     (out / CARD).unlink(missing_ok=True)
-    known = {shard["name"] for old in _manifest(out).get("sets", []) for shard in old["shards"]}
+    moving = [{"name": key, "shards": [{"name": p.name} for p in p_]} for key, p_ in shards.items()]
+    noted = {"name": name, "sets": [*old.get("sets", []), *moving]}
+    _write(out / MANIFEST, json.dumps(noted) + "\n")
     for path in out.glob("*.tar"):
         match = _SHARD.fullmatch(path.name)
-        if path.name in known or (match is not None and match["set"] in shards):
+        if path.name in _known(noted) or (match is not None and match["set"] in shards):
             index_path(path).unlink(missing_ok=True)
             path.unlink()
     for path in (path for paths in shards.values() for path in paths):
         os.replace(path, out / path.name)
-    return {name: [out / path.name for path in paths] for name, paths in shards.items()}
+    return {key: [out / path.name for path in paths] for key, paths in shards.items()}
+
+
+def _known(manifest: Mapping[str, Any]) -> set[str]:
+    """Names of the shards that a manifest lists."""
+    return {shard["name"] for found in manifest.get("sets", []) for shard in found["shards"]}
 
 
 def _manifest(out: Path) -> dict[str, Any]:
@@ -184,7 +267,8 @@ def _manifest(out: Path) -> dict[str, Any]:
     try:
         data = json.loads((out / MANIFEST).read_bytes())
         [[shard["name"] for shard in found["shards"]] for found in data["sets"]]
-        return {"name": str(data["name"]), "sets": data["sets"]}
+        [source["name"] for source in data.get("sources", ())]
+        return {key: data[key] for key in ("name", "sets", "sources") if key in data}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
