@@ -18,8 +18,10 @@ from typing import Any, cast
 from loretta_framework.api.errors import CheckpointError, Problem, RecipeError, ShardError
 from loretta_framework.api.protocols import FittedTokenizer, Modality, Source
 from loretta_framework.api.random import generator
-from loretta_framework.data.decode import DecodeFailure, Decoder, byte_limits
+from loretta_framework.data.decode import BadRow, DecodeFailure, Decoder, byte_limits
+from loretta_framework.data.loading.supervision import ROW_SECONDS
 from loretta_framework.data.quarantine import Quarantine
+from loretta_framework.data.readable import crashing_rows
 from loretta_framework.data.sample import SetReader, open_sets
 from loretta_framework.recipe.plan import Plan
 
@@ -33,7 +35,8 @@ class TrainingValues:
     """Every training value of one modality, once per iteration, decoded as it goes.
 
     A tokenizer may iterate more than once. Values that cannot be decoded are left out; there is a
-    `ShardError` when they are too many, or when none is left.
+    `ShardError` when they are too many, or when none is left. Before the first time all are decoded
+    in other processes, to leave out those that crash or hang.
     """
 
     def __init__(
@@ -43,8 +46,12 @@ class TrainingValues:
         modality: str,
         seed: int,
         max_bad_fraction: float,
+        start_method: str = "auto",
+        row_seconds: float = ROW_SECONDS,
     ) -> None:
         self.decoder, self.modality = decoder, modality
+        self._start_method, self._row_seconds = start_method, row_seconds
+        self._crashing: dict[int, BadRow] | None = None
         self.max_bad_fraction = max_bad_fraction
         rows = [
             (reader, row)
@@ -62,7 +69,11 @@ class TrainingValues:
     def __iter__(self) -> Iterator[Any]:
         bad = Quarantine(None, len(self), self.max_bad_fraction)
         given = 0
-        for reader, row in self._rows:
+        crashing = self._tried()
+        bad.add(crashing.values())
+        for number, (reader, row) in enumerate(self._rows):
+            if number in crashing:
+                continue
             try:
                 raw = self.decoder.raw(reader, row, only=self.modality)
                 values = [value for _, value in self.decoder.values(reader, row, raw)]
@@ -78,6 +89,20 @@ class TrainingValues:
                 fix="add a training set that has it, or take the modality out of the recipe",
             )
 
+    def _tried(self) -> dict[int, BadRow]:
+        """Index in `_rows` -> why it must not be decoded in this process."""
+        if self._crashing is None:
+            found = Quarantine(None, len(self), self.max_bad_fraction)
+            self._crashing = crashing_rows(
+                self._rows,
+                self.decoder,
+                self.modality,
+                self._start_method,
+                self._row_seconds,
+                lambda row: found.add([row]),
+            )
+        return self._crashing
+
 
 def fit_tokenizers(
     plan: Plan,
@@ -86,8 +111,20 @@ def fit_tokenizers(
     seed: int,
     max_bad_fraction: float = 0.001,
     sources: Mapping[str, Source] | None = None,
+    start_method: str = "auto",
+    row_seconds: float = ROW_SECONDS,
 ) -> dict[str, dict[str, float]]:
     """Fit and save every modality that the plan says is fitted; the objects are fitted in place.
+
+    Args:
+        plan: names the sets.
+        modalities: name -> tokenizer.
+        directory: a folder for each is made in it.
+        seed: of the order in which values are given, and for the fits.
+        max_bad_fraction: part of the values that may be undecodable.
+        sources: built sources by "<split>/<set>".
+        start_method: how the processes start that try the values; "auto" is the platform's own.
+        row_seconds: time to wait for the decoding of one row.
 
     Returns:
         modality -> the figures its fit gave.
@@ -102,7 +139,9 @@ def fit_tokenizers(
     figures = {}
     for name in names:
         tokenizer = _fitted(modalities, name)
-        values = TrainingValues(readers, decoder, name, seed, max_bad_fraction)
+        values = TrainingValues(
+            readers, decoder, name, seed, max_bad_fraction, start_method, row_seconds
+        )
         try:
             figures[name] = {key: float(v) for key, v in tokenizer.fit(values, seed).items()}
             _save(tokenizer, figures[name], directory / name)

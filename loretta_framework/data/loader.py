@@ -7,7 +7,6 @@ step that was not delivered. Only the parent writes.
 
 from __future__ import annotations
 
-import atexit
 import multiprocessing
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
@@ -16,20 +15,16 @@ from pathlib import Path
 from loretta_framework.api.errors import TrainingError
 from loretta_framework.api.protocols import Source, Tokenizer
 from loretta_framework.data.decode import BadRow, Decoder, byte_limits
+from loretta_framework.data.loading.bad_runs import BadRuns
 from loretta_framework.data.loading.draws import open_draws
 from loretta_framework.data.loading.steps import StepDraws
+from loretta_framework.data.loading.supervision import MAX_DEATHS, ROW_SECONDS, supervised
 from loretta_framework.data.loading.transport import StepResult, StepSamples, unpack
 from loretta_framework.data.loading.watch import Place
-from loretta_framework.data.loading.workers import Pool, WorkerDied
+from loretta_framework.data.loading.workers import WorkerDied
 from loretta_framework.data.quarantine import Crash, Quarantine
 from loretta_framework.data.sample import open_sets
 from loretta_framework.recipe.plan import Plan
-
-MAX_DEATHS = 3
-"""Workers that may die of no known cause before a step is delivered again."""
-
-ROW_SECONDS = 300.0
-"""Time to wait for the decoding of one row."""
 
 
 class Loader:
@@ -76,6 +71,7 @@ class Loader:
         self._draws = StepDraws(plan, self.readers, draws, rank, world)
         rows = sum(len(reader) for reader in self.readers)
         self.quarantine = Quarantine(run_directory, rows, max_bad_fraction)
+        self._runs = BadRuns(self._draws, self.readers, self.quarantine)
         self._draws.leave_out(crash for crash in self.quarantine.crashes if self._is_there(crash))
 
     def steps(self, first: int, stop: int) -> Iterator[StepSamples]:
@@ -95,34 +91,29 @@ class Loader:
                 self.quarantine.add(result.bad)
                 if result.error is not None:
                     raise result.error
+                self._runs.add(result)
                 yield result.samples
 
     def _from_here(self, first: int, stop: int) -> Generator[StepResult, None, None]:
         yield from (self._draws.result(step) for step in range(first, stop))
 
     def _from_workers(self, first: int, stop: int) -> Generator[StepResult, None, None]:
-        deaths = 0
-        while first < stop:
-            pool = Pool(self._draws, self.workers, self._context, self.row_seconds)
-            atexit.register(pool.close)  # before multiprocessing waits for them
-            try:
-                for data in pool.results(first, stop):
-                    first, deaths = first + 1, 0
-                    yield unpack(data)
-            except WorkerDied as died:
-                if died.place is not None:
-                    self._blame(died.place, died.cause)
-                else:
-                    deaths += 1
-                if deaths == MAX_DEATHS:
-                    raise _given_up(died) from died
-            finally:
-                atexit.unregister(pool.close)
-                pool.close()
+        data = supervised(
+            self._draws,
+            range(first, stop),
+            self.workers,
+            self._context,
+            self.row_seconds,
+            self._blame,
+            _given_up,
+        )
+        with closing(data) as results:
+            for packed in results:
+                yield unpack(packed)
 
     def _blame(self, place: Place, cause: str) -> None:
         reader = self.readers[place.chosen]
-        bad = BadRow(*reader.place(place.row), modality="", cause=f"the decoder {cause}")
+        bad = BadRow(*reader.place(place.row), modality="", cause=cause)
         crash = Crash(reader.plan.name, place.row, place.step, bad)
         self._draws.leave_out([crash])
         self.quarantine.add_crash(crash)

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loretta_framework.api.errors import InputError
 from loretta_framework.api.protocols import IntArray
@@ -67,7 +69,7 @@ class Order:
         # The fewest bits that hold a set's number: numpy sorts 8 and 16 bits in linear time.
         self._narrow = np.min_scalar_type(len(self.sets))
         self._epochs = [Epochs(item, seed, stream, shuffle_rows) for item in self.sets]
-        self._blocks: Callable[[int], tuple[IntArray, IntArray]] = lru_cache(2)(self._draw_block)
+        self._blocks: Callable[[int], NDArray[Any]] = lru_cache(2)(self._draw_block)
 
     def at(self, position: int) -> tuple[int, int, int]:
         """(set, row, epoch) at a position; `set` is an index into `sets`.
@@ -77,9 +79,8 @@ class Order:
         """
         self._require_within(position, position + 1)
         number, within = divmod(position, self.block)
-        which_P, uses_P = self._blocks(number)
-        chosen = int(which_P[within])
-        row, epoch = self._epochs[chosen].at(int(uses_P[within]))
+        chosen = int(self._blocks(number)[within])
+        row, epoch = self._epochs[chosen].at(self.used(position)[chosen])
         return chosen, row, epoch
 
     def rows(self, first: int, stop: int) -> tuple[IntArray, IntArray]:
@@ -91,18 +92,18 @@ class Order:
         if stop <= first:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
         self._require_within(first, stop)
-        which_N, uses_N = self._uses(first, stop)
+        which_N = self._sets(first, stop)
         # A set's uses within a range are consecutive: sorted by set they are a few slices.
-        sorted_N = np.argsort(which_N.astype(self._narrow), kind="stable")
-        parts, begin = [], 0
-        for chosen, count in enumerate(np.bincount(which_N).tolist()):
-            if count:
-                use = int(uses_N[sorted_N[begin]])
-                parts.append(self._epochs[chosen].take(use, use + count))
-                begin += count
-        rows_N = np.empty_like(which_N)
+        sorted_N = np.argsort(which_N, kind="stable")
+        counts = np.bincount(which_N).tolist()
+        parts = [
+            self._epochs[chosen].take(use, use + count)
+            for chosen, (use, count) in enumerate(zip(self.used(first), counts, strict=False))
+            if count
+        ]
+        rows_N = np.empty(len(which_N), dtype=np.int64)
         rows_N[sorted_N] = np.concatenate(parts)
-        return which_N, rows_N
+        return which_N.astype(np.int64), rows_N
 
     def used(self, position: int) -> list[int]:
         """How often each set stands before a position.
@@ -114,7 +115,7 @@ class Order:
         number, within = divmod(position, self.block)
         counts = self._phases.used(number * self.block)
         if within:
-            more = np.bincount(self._blocks(number)[0][:within], minlength=len(counts))
+            more = np.bincount(self._blocks(number)[:within], minlength=len(counts))
             counts = [count + extra for count, extra in zip(counts, more.tolist(), strict=True)]
         return counts
 
@@ -124,28 +125,24 @@ class Order:
         draw = generator(self.seed, "order/substitute", self.stream, position)
         return draw.integers(rows, size=count, dtype=np.int64)
 
-    def _uses(self, first: int, stop: int) -> tuple[IntArray, IntArray]:
-        """Arrays (stop - first,): the set at each position, and how often it was used before."""
-        begin, end = first // self.block, (stop - 1) // self.block + 1
-        blocks = [self._blocks(number) for number in range(begin, end)]
-        which_N, uses_N = (np.concatenate(arrays) for arrays in zip(*blocks, strict=True))
-        cut = slice(first - begin * self.block, stop - begin * self.block)
-        return which_N[cut], uses_N[cut]
+    def _sets(self, first: int, stop: int) -> NDArray[Any]:
+        """The set at each position, (stop - first,)."""
+        parts = []
+        for number in range(first // self.block, (stop - 1) // self.block + 1):
+            begin = number * self.block
+            parts.append(self._blocks(number)[max(0, first - begin) : stop - begin])
+        return np.concatenate(parts)
 
-    def _draw_block(self, number: int) -> tuple[IntArray, IntArray]:
-        """Arrays (block,), shorter at the limit: sets, and how often each was used before."""
+    def _draw_block(self, number: int) -> NDArray[Any]:
+        """The sets (block,), shorter at the limit. One byte for each while there are few sets: a
+        block may have a million positions, and a run that starts within one waits for its draw."""
         end = (number + 1) * self.block
         before = self._phases.used(number * self.block)
         after = self._phases.used(end if self.limit is None else min(end, self.limit))
-        before_S = np.array(before, dtype=np.int64)
-        counts_S = np.array(after, dtype=np.int64) - before_S
+        counts_S = np.array(after, dtype=np.int64) - np.array(before, dtype=np.int64)
         which_P = np.repeat(np.arange(len(counts_S), dtype=self._narrow), counts_S)
-        which_P = generator(self.seed, "order/mix", self.stream, number).permutation(which_P)
-        shift_S = before_S - (np.cumsum(counts_S) - counts_S)
-        uses_P = np.empty(len(which_P), dtype=np.int64)
-        by_set_P = np.argsort(which_P, kind="stable")
-        uses_P[by_set_P] = np.repeat(shift_S, counts_S) + np.arange(len(which_P))
-        return which_P.astype(np.int64), uses_P
+        generator(self.seed, "order/mix", self.stream, number).shuffle(which_P)
+        return which_P
 
     def _require_within(self, first: int, stop: int) -> None:
         if self.limit is not None and stop > self.limit:

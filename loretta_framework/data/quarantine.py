@@ -15,7 +15,7 @@ from loretta_framework.data.decode import BadRow
 FILE = "quarantine.jsonl"
 
 TOLERATED = 2
-"""Bad rows that never stop a run: a fraction means little in a small data set."""
+"""Bad rows that stop no run which tolerates any: a fraction means little in a small data set."""
 
 MAX_IN_A_ROW = 100
 """Bad rows one after another that stop a run whatever the fraction."""
@@ -41,10 +41,13 @@ class Crash:
 class Quarantine:
     """The bad rows of a run, each once. A run that is resumed goes on counting.
 
+    Its ranks append to one file, and each reads there what the others found before it judges.
+
     Args:
         run_directory: where `quarantine.jsonl` is appended to; None counts only.
         rows: rows of all training sets together.
-        max_bad_fraction: distinct bad rows, as a part of `rows`, above which the run stops.
+        max_bad_fraction: distinct bad rows, as a part of `rows`, above which the run stops; with
+            0 the first one stops it, else `TOLERATED` are let through in any set.
     """
 
     def __init__(self, run_directory: Path | None, rows: int, max_bad_fraction: float) -> None:
@@ -52,10 +55,9 @@ class Quarantine:
         self.rows, self.max_bad_fraction = rows, max_bad_fraction
         self._known: set[tuple[str, str]] = set()
         self._crashes: dict[tuple[str, int], Crash] = {}
-        if self.path is not None and self.path.exists():
-            for line in self.path.read_text(errors="replace").splitlines():
-                if line:
-                    self._read(line)
+        self._limit = max(TOLERATED, max_bad_fraction * rows) if max_bad_fraction else 0
+        self._end = 0  # of what was read of the file
+        self._catch_up()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -66,15 +68,18 @@ class Quarantine:
         return tuple(self._crashes.values())
 
     def add(self, bad: Iterable[BadRow]) -> None:
-        """Count and write rows that are new.
+        """Count rows, and write those that are new.
 
         Raises:
             ShardError: there are now more than the fraction allows.
         """
         for row in bad:
-            if (row.shard, row.key) not in self._known:
-                self._write(asdict(row))
-                self._count(row)
+            if not self.holds(row.shard, row.key):
+                self._catch_up()
+                if not self.holds(row.shard, row.key):
+                    self._write(asdict(row))
+            # Also one that was known: a run that was stopped for it is not let on by --resume.
+            self._judge(row)
 
     def add_crash(self, crash: Crash) -> None:
         """Count and write a row that must not be decoded again.
@@ -85,28 +90,49 @@ class Quarantine:
         self._keep(crash)
         place = {"set": crash.set_name, "row": crash.row, "step": crash.step}
         self._write(asdict(crash.bad) | place)
-        self._count(crash.bad)
+        self._judge(crash.bad)
 
-    def _count(self, row: BadRow) -> None:
-        self._known.add((row.shard, row.key))
-        if len(self) > max(TOLERATED, self.max_bad_fraction * self.rows):
+    def holds(self, shard: str, key: str) -> bool:
+        """Whether the row is known to be bad."""
+        return (shard, key) in self._known
+
+    def _judge(self, row: BadRow) -> None:
+        if self.path is None:
+            self._known.add((row.shard, row.key))
+        # What is written before it is read is seen by the last of several ranks at least.
+        self._catch_up()
+        if len(self) > self._limit:
             raise ShardError(
                 f"{len(self)} of {self.rows} rows cannot be used, more than "
                 f"data.max_bad_fraction {self.max_bad_fraction:g} allows; the last: {row}",
                 where=str(self.path or ""),
-                fix="mend or remove the rows listed there, or raise data.max_bad_fraction",
+                fix="mend or remove the rows listed there and delete the list, or raise "
+                "data.max_bad_fraction",
             )
 
     def _write(self, record: dict[str, Any]) -> None:
         if self.path is None:
             return
         line = json.dumps(record).encode() + b"\n"
-        with self.path.open("ab+") as file:
+        with self.path.open("ab+", buffering=0) as file:
             if file.tell():
                 file.seek(-1, os.SEEK_END)
                 # Else a line that a kill cut short would swallow this one.
                 line = line if file.read(1) == b"\n" else b"\n" + line
-            file.write(line)
+            file.write(line)  # at once and at the end, so that the lines of ranks do not mix
+
+    def _catch_up(self) -> None:
+        """Read the lines that were added since; one that is not complete is left for later."""
+        if self.path is None or not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            file.seek(self._end)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._end += len(whole)
+        for line in whole.decode(errors="replace").splitlines():
+            if line:
+                self._read(line)
 
     def _read(self, line: str) -> None:
         try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from loretta_framework.api.errors import ShardError
@@ -19,6 +20,7 @@ from loretta_framework.recipe.schema import DataSet
 from loretta_framework.registry import Builder
 from loretta_framework.sequence.vocabulary import Vocabulary
 from loretta_framework.shards.index import expand_shards
+from loretta_framework.shards.linting.repeats import series_of
 from loretta_framework.shards.members import modality_of
 from loretta_framework.shards.remote.locations import is_url
 
@@ -50,7 +52,7 @@ class RecipeSet:
         plan: shares and counts are not filled in.
         source: maps its members, or opens it.
         fault: why its shards cannot be named, else None.
-        declared: False for shards that no recipe declares.
+        declared: False for shards that were named one by one: not all modalities need be there.
     """
 
     plan: SetPlan
@@ -114,10 +116,37 @@ def recipe_sets(loaded: LoadedRecipe, parts: RecipeParts) -> list[RecipeSet]:
     return sets
 
 
-def set_of_shards(shards: Sequence[str], parts: RecipeParts) -> RecipeSet:
-    """Any shards as one set that may hold every modality."""
-    item = DataSet(name="paths", shards=list(shards), modalities=list(parts.modalities))
-    return RecipeSet(_plan(item, "test", tuple(shards)), declared=False)
+def sets_of_shards(
+    shards: Sequence[str], loaded: LoadedRecipe, parts: RecipeParts
+) -> list[RecipeSet]:
+    """Any shards as sets: those that a set of the recipe names as that set, so that training and
+    test shards of one folder stay apart; others with those whose names differ in their number only.
+
+    Raises:
+        RecipeError: the recipe is at fault.
+    """
+    places = {_resolved(shard): shard for shard in shards}
+    left, sets = dict(places), []
+    for item in recipe_sets(loaded, parts):
+        named = [place for place in map(_resolved, item.plan.shards) if place in places]
+        if named:
+            plan = replace(item.plan, shards=tuple(places[place] for place in named))
+            sets.append(replace(item, plan=plan, declared=False))
+        for place in named:
+            left.pop(place, None)
+    groups: dict[str, list[str]] = {}
+    for shard in left.values():
+        groups.setdefault(series_of(shard), []).append(shard)
+    for series, group in groups.items():
+        item = DataSet(name="paths", shards=group, modalities=list(parts.modalities))
+        name = re.split(r"[/\\]", series)[-1] or "shards"
+        plan = replace(_plan(item, "paths", tuple(group)), name=name)
+        sets.append(RecipeSet(plan, declared=False))
+    return sets
+
+
+def _resolved(shard: str) -> str:
+    return shard if is_url(shard) else os.path.realpath(shard)
 
 
 def _shards(loaded: LoadedRecipe, item: DataSet, source: Source | None) -> tuple[str, ...]:

@@ -219,6 +219,15 @@ class SetReader:
                     "add it, or take `label` out of the recipe",
                 )
             value = value[name]
+        if not isinstance(value, str | int):  # a truth value is an int
+            text = json.dumps(value)
+            raise self._damaged(
+                sample,
+                member,
+                f"the set's label '{self.plan.label}' must be text, a whole number or true/false, "
+                f"but is {text if len(text) <= 100 else f'{text[:97]}...'}",
+                "mend it, or take `label` out of the recipe",
+            )
         return str(value)
 
     def _json(self, sample: int, member: int) -> Any:

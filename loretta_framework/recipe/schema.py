@@ -87,7 +87,9 @@ class Data(Settings):
         default=None, description="Folder made by `loretta data tokenize`; relative to the recipe."
     )
     max_bad_fraction: Fraction = Field(
-        default=0.001, description="Fraction of undecodable samples above which a run stops."
+        default=0.001,
+        description="Fraction of undecodable samples above which a run stops; with 0 the first one "
+        "stops it, else two are let through in any set.",
     )
 
 

@@ -3,7 +3,7 @@
 `<shard>.index.safetensors` is a cache: a missing, stale, damaged or foreign one is built again, and
 the others are left as they are. It counts as fresh while the shard's size and modification time are
 those it was built from; content that changed behind their back is caught by the checksums when it
-is read.
+is read, and indexed by `open_index(..., anew=True)`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from loretta_framework.api.errors import LorettaError
 from loretta_framework.shards.patterns import INDEX_SUFFIX
+from loretta_framework.shards.patterns import compressed_tars as compressed_tars
+from loretta_framework.shards.patterns import expand_paths as expand_paths
 from loretta_framework.shards.patterns import expand_shards as expand_shards
 from loretta_framework.shards.remote.locations import is_url
 from loretta_framework.shards.scan import scan_shard
@@ -38,7 +40,10 @@ def index_path(shard: str | Path) -> Path:
 
 
 def open_index(
-    locations: Sequence[str | Path], jobs: int = 1, progress: Progress | None = None
+    locations: Sequence[str | Path],
+    jobs: int = 1,
+    progress: Progress | None = None,
+    anew: bool = False,
 ) -> ShardStore:
     """The samples of all shards, indexing those whose index is missing or stale.
 
@@ -46,6 +51,8 @@ def open_index(
         locations: absolute paths and URLs, as `expand_shards` gives them.
         jobs: processes that index; 1 works in this one.
         progress: told of every shard.
+        anew: read every shard, whatever its index says; of URLs what the cache holds is dropped, and
+            an index beside the shard is left aside.
 
     Raises:
         ShardError: a shard is missing, empty, damaged or malformed.
@@ -55,20 +62,20 @@ def open_index(
     found: dict[int, ShardIndex] = {}
     tasks: dict[int, _Task] = {}
 
-    def add(number: int, index: ShardIndex, anew: bool) -> None:
+    def add(number: int, index: ShardIndex, read: bool) -> None:
         found[number] = index
         if progress is not None:
-            progress(len(found), len(places), places[number], anew)
+            progress(len(found), len(places), places[number], read)
 
-    for number, (task, known) in enumerate(_known(places)):
+    for number, (task, known) in enumerate(_known(places, anew)):
         if known is None:
             tasks[number] = task
         else:
             add(number, known, False)
-    for number, (index, anew) in (_in_processes if jobs > 1 and len(tasks) > 1 else _here)(
+    for number, (index, read) in (_in_processes if jobs > 1 and len(tasks) > 1 else _here)(
         tasks, jobs
     ):
-        add(number, index, anew)
+        add(number, index, read)
     return ShardStore(places, [found[number] for number in range(len(places))])
 
 
@@ -100,22 +107,23 @@ _Task: TypeAlias = "tuple[str, Revision | None]"
 _Found: TypeAlias = tuple[ShardIndex, bool]
 
 
-def _known(places: Sequence[str]) -> Iterator[tuple[_Task, ShardIndex | None]]:
-    """Each shard's task, and its index where that is fresh."""
+def _known(places: Sequence[str], anew: bool) -> Iterator[tuple[_Task, ShardIndex | None]]:
+    """Each shard's task, and its index where that is fresh and wanted."""
     urls = [place for place in places if is_url(place)]
-    remote = _known_remote(urls) if urls else {}
+    remote = _known_remote(urls, anew) if urls else {}
     for place in places:
         if place in remote:
             revision, index = remote[place]
             yield (place, revision), index
         else:
-            yield (place, None), fresh_index(Path(place))
+            yield (place, None), None if anew else fresh_index(Path(place))
 
 
-def _known_remote(urls: Sequence[str]) -> dict[str, tuple[Revision, ShardIndex | None]]:
-    from loretta_framework.shards.remote.indexes import cached_indexes  # needs optional packages
+def _known_remote(urls: Sequence[str], anew: bool) -> dict[str, tuple[Revision, ShardIndex | None]]:
+    from loretta_framework.shards.remote import indexes  # needs optional packages
 
-    return dict(zip(urls, cached_indexes(urls), strict=True))
+    known = indexes.forgotten_indexes(urls) if anew else indexes.cached_indexes(urls)
+    return dict(zip(urls, known, strict=True))
 
 
 def _here(tasks: Mapping[int, _Task], jobs: int) -> Iterator[tuple[int, _Found]]:

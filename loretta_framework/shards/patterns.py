@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -19,6 +20,7 @@ INDEX_SUFFIX = ".index.safetensors"
 _NO_SHARDS = (INDEX_SUFFIX, ".index.json")  # earlier versions wrote the second
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d{1,18})\.\.(\d{1,18})")
+_COMPRESSED = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _UNPACK = {".gz": "gzip", ".tgz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
 
 
@@ -27,7 +29,8 @@ def expand_shards(patterns: str | Sequence[str], base: Path) -> tuple[str, ...]:
 
     Args:
         patterns: paths or URLs with `{0..9}` (zero-padded as written), `{a,b}` or `*`, which asks
-            an object store for its listing; an http server has none.
+            an object store for its listing; an http server has none. A file whose name holds
+            braces is that file.
         base: folder that relative patterns start from.
 
     Raises:
@@ -40,28 +43,96 @@ def expand_shards(patterns: str | Sequence[str], base: Path) -> tuple[str, ...]:
     found: set[str] = set()
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         remote = is_url(pattern)
-        for name in _braces(pattern):
+        # `Path.is_file` fails on a long pattern
+        literal = not remote and os.path.isfile(base / pattern)
+        for name in [pattern] if literal else _braces(pattern):
             found.update(_urls(name, pattern) if remote else _files(name, pattern, base))
     return tuple(sorted(found))
 
 
+def expand_paths(
+    paths: Sequence[str], base: Path, *, skip_compressed: bool = False
+) -> tuple[str, ...]:
+    """The shards that the arguments of a command name: as `expand_shards`, or whole folders.
+
+    Args:
+        paths: files, folders, patterns or URLs. What exists is taken by its name, braces and all.
+        base: folder that relative paths start from.
+        skip_compressed: pass over the compressed tars of a folder; they are told elsewhere.
+
+    Raises:
+        ShardError, StorageError, MissingDependencyError: see `expand_shards`; or a folder holds no
+            shard, or a compressed one.
+    """
+    found: set[str] = set()
+    for path in paths:
+        folder = base / path
+        if is_url(path) or not os.path.isdir(folder):
+            found.update(expand_shards(path, base))
+            continue
+        for error in () if skip_compressed else compressed_tars(path, base):
+            raise error
+        hits = [hit for hit in _visible(folder) if hit.suffix == ".tar"]
+        if not hits:
+            raise _no_match(f"{path.rstrip('/')}/*.tar", "", base)
+        found.update(map(_absolute, hits))
+    return tuple(sorted(found))
+
+
+def compressed_tars(path: str, base: Path) -> list[ShardError]:
+    """What is wrong with each compressed tar of a folder; nothing of what is no folder."""
+    if is_url(path) or not os.path.isdir(base / path):
+        return []
+    errors = []
+    for file in _visible(base / path):
+        if file.name.endswith(_COMPRESSED):
+            try:
+                _require_tar(file, str(file))
+            except ShardError as error:
+                errors.append(error)
+    return errors
+
+
+def _visible(folder: Path) -> list[Path]:
+    """Its files by name, those aside that `*` does not match."""
+    files = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    return sorted(path for path in files if path.is_file())
+
+
+def _absolute(path: Path) -> str:
+    """The absolute path under the name that was given: links stay, since the index lies beside them.
+
+    `..` is taken out, but for one behind a link: it does not lead back to where the link is.
+    """
+    plain = os.path.abspath(path)
+    try:
+        return plain if os.path.samefile(plain, path) else os.path.realpath(path)
+    except OSError:
+        return os.path.realpath(path)
+
+
+def _no_match(pattern: str, missing: str, base: Path) -> ShardError:
+    return ShardError(
+        f"no shard matches '{pattern}'{missing}",
+        where=str(base),
+        fix="check the path; it is relative to that folder",
+    )
+
+
 def _files(name: str, pattern: str, base: Path) -> Iterator[str]:
-    if "*" in name:  # the only wildcard: brackets and question marks occur in folder names
+    there = os.path.isfile(base / name)
+    if "*" in name and not there:  # brackets and question marks occur in folder names
         literal = name.replace("[", "[[]").replace("?", "[?]")
         hits = [base / hit for hit in glob.glob(literal, root_dir=base)]
         hits = [hit for hit in hits if hit.is_file() and not hit.name.endswith(_NO_SHARDS)]
     else:
-        hits = [base / name] if (base / name).is_file() else []
+        hits = [base / name] if there else []
     if not hits:
         missing = f" ('{name}' is missing)" if name != pattern else ""
-        raise ShardError(
-            f"no shard matches '{pattern}'{missing}",
-            where=str(base),
-            fix="check the path; it is relative to that folder",
-        )
+        raise _no_match(pattern, missing, base)
     for hit in hits:
         _require_tar(hit, str(hit))
-        yield str(hit.resolve())
+        yield _absolute(hit)
 
 
 def _urls(name: str, pattern: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from loretta_framework.api.errors import DamagedSampleError as DamagedSampleError
 from loretta_framework.api.errors import ShardError
-from loretta_framework.shards.remote.locations import is_url, shown
+from loretta_framework.shards.remote.locations import indexing_anew, is_url, shown
 from loretta_framework.shards.table import Extent, Fingerprint
 
 MAX_OPEN_FILES = 32
@@ -28,7 +28,7 @@ class ShardFiles:
     """
 
     def __init__(self, locations: Sequence[str], fingerprints: Sequence[Fingerprint]) -> None:
-        self.locations, self.fingerprints = tuple(locations), tuple(fingerprints)
+        self.locations, self.fingerprints = tuple(locations), list(fingerprints)
         self._open: OrderedDict[int, int] = OrderedDict()
         self._process = os.getpid()
 
@@ -53,7 +53,8 @@ class ShardFiles:
                 "the member is damaged: its bytes do not match the checksum of the index",
                 member=member,
                 where=self._where(shard, key, member),
-                fix="copy the shard again; if it was changed on purpose: loretta data index <shard>",
+                fix="copy the shard again; if it was changed on purpose: "
+                + indexing_anew(self.locations[shard]),
             )
         return data
 
@@ -74,7 +75,9 @@ class ShardFiles:
         if shard not in self._open:
             if len(self._open) >= MAX_OPEN_FILES:
                 os.close(self._open.popitem(last=False)[1])
-            self._open[shard] = _opened(self.locations[shard], self.fingerprints[shard])
+            self._open[shard], self.fingerprints[shard] = _opened(
+                self.locations[shard], self.fingerprints[shard]
+            )
         self._open.move_to_end(shard)
         return self._open[shard]
 
@@ -85,12 +88,13 @@ class ShardFiles:
         self.close()
 
 
-def _opened(location: str, fingerprint: Fingerprint) -> int:
+def _opened(location: str, fingerprint: Fingerprint) -> tuple[int, Fingerprint]:
+    """(descriptor, fingerprint as far as it is known now)."""
     if not is_url(location):
-        return os.open(location, os.O_RDONLY)
-    from loretta_framework.shards.remote.copies import Revision, open_shard
+        return os.open(location, os.O_RDONLY), fingerprint
+    from loretta_framework.shards.remote.indexes import open_indexed
 
-    return open_shard(location, Revision(fingerprint.size, fingerprint.revision))
+    return open_indexed(location, fingerprint)
 
 
 def _pread(descriptor: int, offset: int, size: int) -> bytes:

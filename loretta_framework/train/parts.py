@@ -78,6 +78,7 @@ class Parts:
             self.plan.seed,
             self.loaded.recipe.data.max_bad_fraction,
             self.sources,
+            self.loaded.recipe.data.start_method,
         )
         if figures:
             (directory / _COMPLETE).touch()  # last: a fit that was killed half-way is done again

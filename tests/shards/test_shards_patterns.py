@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loretta_framework.api.errors import ShardError
-from loretta_framework.shards.index import expand_shards
+from loretta_framework.shards.index import expand_paths, expand_shards
 from loretta_framework.shards.remote.locations import checked_url, is_url
 
 
@@ -75,6 +75,42 @@ def test_other_schemes_chains_and_commands_are_refused(pattern: str, folder: Pat
     with pytest.raises(ShardError) as caught:
         expand_shards(pattern, folder)
     assert "local path or at an http://, https://, s3:// or gs:// URL" in caught.value.fix
+
+
+@pytest.mark.parametrize("url", ["http://[::1/x.tar", "https://h:99999/x.tar", "http://h:x/x.tar"])
+def test_hosts_that_no_request_can_name_are_refused(url: str, folder: Path) -> None:
+    with pytest.raises(ShardError, match="cannot be used") as caught:
+        expand_shards(url, folder)
+    assert url in caught.value.what
+
+
+def test_a_link_is_a_shard_of_its_own_name(folder: Path) -> None:
+    links = [folder / "one.tar", folder / "two.tar"]
+    for link in links:
+        link.symlink_to(folder / "b.tar")
+    assert expand_shards(["one.tar", "two.tar"], folder) == tuple(map(str, links))
+    assert expand_paths([str(folder)], folder)[-2:] == tuple(map(str, links))
+    assert names(expand_shards(["./b.tar", f"../{folder.name}/b.tar"], folder)) == ["b.tar"]
+
+
+def test_dots_behind_a_link_lead_where_the_system_says(folder: Path) -> None:
+    far = folder / "far" / "away"
+    far.mkdir(parents=True)
+    (folder / "far" / "b.tar").write_bytes(b"y")
+    (folder / "near").symlink_to(far)
+    assert expand_shards("near/../b.tar", folder) == (str(folder / "far" / "b.tar"),)
+
+
+def test_what_exists_is_taken_by_its_name(folder: Path) -> None:
+    for name in ("d{1}", "e{0..1}"):
+        (folder / name).mkdir()
+        (folder / name / "x{y}.tar").write_bytes(b"x")
+        for paths in ([name], [f"{name}/"], [f"{name}/x{{y}}.tar"]):
+            assert expand_paths(paths, folder) == (str(folder / name / "x{y}.tar"),)
+    assert expand_shards("d{1}/x{y}.tar", folder) == (str(folder / "d{1}" / "x{y}.tar"),)
+    names_of_many = "{" + ",".join(f"a-{n:02d}" for n in range(100)) + "}.tar"
+    with pytest.raises(ShardError, match="is missing"):
+        expand_paths([names_of_many], folder)  # longer than a file's name may be
 
 
 @pytest.mark.parametrize("pattern", ["https://", "https://host", "https://host/", "s3://bucket"])

@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that read."
 )
-def index(paths: tuple[str, ...], jobs: int) -> None:
+@click.option(
+    "--anew", "again", is_flag=True, help="Read every shard again, and fetch those of URLs again."
+)
+def index(paths: tuple[str, ...], jobs: int, again: bool) -> None:
     """Index shards and show what their samples hold.
 
     PATHS are tars, folders, patterns, or URLs (http, https, s3, gs). A shard whose index is fresh
-    is not read again.
+    is not read again, unless --anew is given: for shards that were changed on purpose.
     """
-    from loretta_framework.shards.index import expand_shards, open_index
+    from loretta_framework.shards.index import expand_paths, open_index
 
-    patterns = [f"{path}/*.tar" if Path(path).is_dir() else path for path in paths]
     anew: list[str] = []
 
     def progress(done: int, shards: int, location: str, read: bool) -> None:
@@ -34,7 +36,7 @@ def index(paths: tuple[str, ...], jobs: int) -> None:
             if shards > 1:
                 click.echo(f"{done}/{shards} indexed {_name(location)}", err=True)
 
-    found = open_index(expand_shards(patterns, Path.cwd()), jobs, progress)
+    found = open_index(expand_paths(paths, Path.cwd()), jobs, progress, again)
     fresh = len(found.locations) - len(anew)
     size = sum(index.fingerprint.size for index in found.indexes)
     click.echo(f"{len(found.locations)} shards, {len(found)} samples")
@@ -42,7 +44,22 @@ def index(paths: tuple[str, ...], jobs: int) -> None:
         click.echo(f"{samples:8d}  {' + '.join(names)}")
     click.echo(f"{size} bytes; {len(anew)} shards read anew, {fresh} fresh")
     click.echo(f"content {found.digest}")
+    _warn_of_unwritten(found)
     _publish(found, anew)
+
+
+def _warn_of_unwritten(store: ShardStore) -> None:
+    """Name the shards whose index is in this process's memory and nowhere else."""
+    from loretta_framework.shards.remote.locations import is_url, shown
+
+    for location, index in zip(store.locations, store.indexes, strict=True):
+        if index.file is None:
+            place = "in the local cache" if is_url(location) else "beside it"
+            click.echo(
+                f"warning: {shown(location)}: its index cannot be written {place}, so the whole shard "
+                "is read again each time; make its folder writable, or copy the shard elsewhere",
+                err=True,
+            )
 
 
 def _publish(store: ShardStore, anew: Container[str]) -> None:

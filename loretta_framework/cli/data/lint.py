@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loretta_framework.api.errors import EXIT_OK, EXIT_USER, InputError, ShardError
+from loretta_framework.api.errors import EXIT_OK, EXIT_USER, InputError
 
 if TYPE_CHECKING:
     from loretta_framework.shards.linting.findings import Finding
@@ -53,13 +53,13 @@ def lint(
 def _findings(
     paths: tuple[str, ...], recipe: Path | None, overrides: Iterable[str], workers: int
 ) -> Iterator[Finding]:
-    from loretta_framework.shards.index import expand_shards
+    from loretta_framework.shards.index import expand_paths
     from loretta_framework.shards.linting.lint import lint_shards
 
     if not paths and recipe is None:
         raise InputError("nothing to check was named", fix="name shards, or give --recipe R")
     yield from _compressed(paths)
-    shards = expand_shards(patterns_of(paths), Path.cwd()) if paths else None
+    shards = expand_paths(paths, Path.cwd(), skip_compressed=True) if paths else None
     if recipe is None:
         yield from lint_shards(shards or ())
         return
@@ -70,22 +70,13 @@ def _findings(
 
 
 def _compressed(paths: Iterable[str]) -> Iterator[Finding]:
-    """Compressed tars in folders: the pattern for a folder would pass over them in silence."""
-    from loretta_framework.shards.index import expand_shards
+    """The compressed tars of folders, a finding each: the other shards are checked as well."""
+    from loretta_framework.shards.index import compressed_tars
     from loretta_framework.shards.linting.findings import Finding
 
-    for folder in (Path(path) for path in paths if Path(path).is_dir()):
-        for file in sorted(folder.iterdir()):
-            if file.name.endswith((".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")):
-                try:
-                    expand_shards([str(file)], Path.cwd())
-                except ShardError as error:
-                    yield Finding("error", "compressed-shard", error.what, error.fix, str(file))
-
-
-def patterns_of(paths: Iterable[str]) -> list[str]:
-    """The patterns that paths stand for: of a folder, all tars in it."""
-    return [f"{path.rstrip('/')}/*.tar" if Path(path).is_dir() else path for path in paths]
+    for path in paths:
+        for error in compressed_tars(path, Path.cwd()):
+            yield Finding("error", "compressed-shard", error.what, error.fix, error.where)
 
 
 def _count(number: int, what: str) -> str:

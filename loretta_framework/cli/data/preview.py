@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,8 @@ def preview(
         aside.write_text(page(_title(paths, recipe), sheets), "utf-8")
         os.replace(aside, html)
     except OSError as error:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
         raise InputError(
             f"the page cannot be written: {error.strerror or error}",
             where=str(html),
@@ -69,10 +72,9 @@ def _sheets(
     rows: int,
     seed: int | None,
 ) -> Iterator[Sheet]:
-    from loretta_framework.cli.data.lint import patterns_of
-    from loretta_framework.shards.index import expand_shards, open_index
+    from loretta_framework.shards.index import expand_paths, open_index
 
-    shards = expand_shards(patterns_of(paths), Path.cwd()) if paths else None
+    shards = expand_paths(paths, Path.cwd()) if paths else None
     if recipe is not None:
         from loretta_framework.data.preview.by_recipe import recipe_sheets
         from loretta_framework.recipe.load import load_recipe

@@ -49,13 +49,15 @@ def _names(
     modalities: Sequence[str],
     title: str,
 ) -> Iterator[Finding]:
-    names = list(contents.names)
     counts = Counter(contents.name_M)
-    for number, name in enumerate(names):
+    first: dict[int, int] = {}
+    for member, number in enumerate(contents.name_M):
+        first.setdefault(number, member)
+    for name, number in contents.names.items():
         modality = mapped[name]
         if modality == "" or modality in plan.modalities:
             continue
-        place = contents.place(contents.name_M.index(number))
+        place = contents.place(first[number])
         if modality in modalities:
             code = "undeclared-modality"
             what = f"{counts[number]} members are {modality}, which the set does not declare"

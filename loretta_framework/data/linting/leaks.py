@@ -1,75 +1,71 @@
 """Items that two data sets share: the same file in training and test makes every figure too good.
 
 Words and labels are equal by nature. So contents count as items only where a modality's files are
-mostly different from each other within a set; a whole sample of several modalities always counts.
+mostly different from each other within a set, and short ones only where there are many of them; a
+whole sample of several modalities always counts, and so does a whole shard.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loretta_framework.shards.linting.contents import Contents, Place, same_content
+from loretta_framework.data.linting.same_shards import shared_shards
+from loretta_framework.data.linting.set_contents import SetContents, same
+from loretta_framework.shards.linting.contents import Place
 from loretta_framework.shards.linting.findings import Finding, Severity
 from loretta_framework.shards.linting.repeats import SMALL
 
 MOSTLY = 0.9
 """Part of a modality's files that must differ from the others of their set to be items."""
 
+MANY = 32
+"""Files of a set from which on short ones that mostly differ are taken for sentences, not words."""
 
 Content = tuple[tuple[str, int, int], ...]
 """(local name, size, crc32) of each member of a sample."""
 
 
-@dataclass(frozen=True, slots=True)
-class SetContents:
-    """What a set holds.
-
-    Attributes:
-        split: "train", "validation" or "test".
-        name: of the set.
-        contents: its members.
-        modality_of: local name -> the recipe's modality, None for others.
-    """
-
-    split: str
-    name: str
-    contents: Contents
-    modality_of: Callable[[str], str | None]
-
-    @property
-    def title(self) -> str:
-        """As findings name it."""
-        return f"{self.split}/{self.name}"
-
-
 def find_leaks(sets: Sequence[SetContents], modalities: Sequence[str]) -> Iterator[Finding]:
-    """Every item that a later set shares with an earlier one, and keys that splits share."""
+    """Every shard and item that a later set shares with an earlier one, and keys that splits share.
+
+    The items of a shard that is in two splits as a whole are not named one by one.
+    """
     for one, other in combinations(sets, 2):
-        told = set[tuple[str, str]]()
+        told, whole = set[tuple[str, str]](), set[str]()
+        if one.split != other.split:
+            for finding in shared_shards(one, other):
+                whole.add(finding.shard)
+                yield finding
         for modality in modalities:
             for finding in _shared_items(one, other, modality):
                 told.add((finding.shard, finding.key))
+                if finding.shard not in whole:
+                    yield finding
+        for finding in _shared_samples(one, other, modalities):
+            if (finding.shard, finding.key) not in told and finding.shard not in whole:
                 yield finding
-        wholes = _shared_samples(one, other, modalities)
-        yield from (found for found in wholes if (found.shard, found.key) not in told)
-        if one.split != other.split:
+        if one.split != other.split and not whole:
             yield from _shared_keys(one, other)
 
 
 def _shared_items(one: SetContents, other: SetContents, modality: str) -> Iterator[Finding]:
-    ours, theirs = _items(one, modality), _items(other, modality)
-    if ours is None or theirs is None:
+    many = max(len(_members(one, modality)), len(_members(other, modality))) >= MANY
+    for smallest in (1, SMALL) if many else (SMALL,):
+        ours, theirs = _items(one, modality, smallest), _items(other, modality, smallest)
+        if ours is not None and theirs is not None:
+            break
+    else:
         return
     _, at_ours, at_theirs = np.intersect1d(ours.ids, theirs.ids, return_indices=True)
     for mine, yours in zip(at_ours.tolist(), at_theirs.tolist(), strict=True):
         first = one.contents.place(int(ours.members[mine]))
         second = other.contents.place(int(theirs.members[yours]))
-        if same_content(first, second):
+        if same(one, first, other, second):
             yield _shared(one, other, modality, first, second)
 
 
@@ -83,7 +79,7 @@ def _shared_samples(
             (one.contents.place(mine), other.contents.place(yours))
             for mine, yours in zip(ours[content], theirs[content], strict=True)
         ]
-        if all(same_content(*pair) for pair in pairs):
+        if all(same(one, mine, other, yours) for mine, yours in pairs):
             yield _shared(one, other, "sample", *pairs[0])
 
 
@@ -128,7 +124,7 @@ def _shared(
         what,
         fix,
         second.shard,
-        second.offset,
+        None if other.store is not None else second.offset,
         second.key,
         second.member,
         other.title,
@@ -143,11 +139,22 @@ class _Items:
     members: NDArray[np.int64]
 
 
-def _items(found: SetContents, modality: str) -> _Items | None:
-    """A set's members of a modality that are items; None when there are none."""
-    contents = found.contents
-    members = contents.members(lambda name: found.modality_of(name) == modality)
-    members = members[np.array(contents.size_M, np.int64)[members] >= SMALL]
+def _members(found: SetContents, modality: str) -> NDArray[np.int64]:
+    """A set's members of a modality that hold anything."""
+    members = found.contents.members(lambda name: found.modality_of(name) == modality)
+    return members[np.array(found.contents.size_M, np.int64)[members] > 0]
+
+
+def _items(found: SetContents, modality: str, smallest: int) -> _Items | None:
+    """A set's members of a modality that are items; None when there are none.
+
+    Args:
+        found: the set.
+        modality: which.
+        smallest: bytes from which on a member counts.
+    """
+    contents, members = found.contents, _members(found, modality)
+    members = members[np.array(contents.size_M, np.int64)[members] >= smallest]
     if not len(members):
         return None
     ids = contents.content_ids(members)

@@ -9,22 +9,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from loretta_framework.api.errors import ShardError
 from loretta_framework.api.protocols import RowSource
 from loretta_framework.data.linting.declarations import check_declarations
-from loretta_framework.data.linting.leaks import SetContents, find_leaks
+from loretta_framework.data.linting.leaks import find_leaks
 from loretta_framework.data.linting.media import ROW_SECONDS, MediaSet, lint_media
+from loretta_framework.data.linting.set_contents import SetContents, rows_contents
 from loretta_framework.data.recipe_data import (
     RecipeParts,
     RecipeSet,
     build_parts,
     recipe_sets,
-    set_of_shards,
+    sets_of_shards,
 )
+from loretta_framework.data.sample import open_store
 from loretta_framework.recipe.load import LoadedRecipe
 from loretta_framework.shards.linting.contents import Contents
 from loretta_framework.shards.linting.findings import Finding
 from loretta_framework.shards.linting.lint import is_fatal, lint_shard
 from loretta_framework.shards.linting.repeats import repeated_keys, repeated_samples
+
+
+_OF_PARTS = frozenset({"bad-sequence", "duplicate-part", "incomplete-sequence"})
+"""What depends on how the recipe maps members to parts: decoding tells it, by that mapping."""
 
 
 @dataclass(slots=True)
@@ -59,7 +66,8 @@ def lint_recipe(
 
     Args:
         loaded: the recipe.
-        shards: look at these as if they were one set with all modalities; None: the recipe's sets.
+        shards: look at these only, as the recipe's sets that name them, see `sets_of_shards`; None:
+            at all that the recipe names.
         children: processes that decode.
         seconds: time that one sample may take to decode.
 
@@ -67,7 +75,7 @@ def lint_recipe(
         RecipeError, PluginError: the recipe itself is at fault.
     """
     parts = build_parts(loaded)
-    sets = recipe_sets(loaded, parts) if shards is None else [set_of_shards(shards, parts)]
+    sets = recipe_sets(loaded, parts) if shards is None else sets_of_shards(shards, loaded, parts)
     for item in sets:
         if item.fault is not None:
             what = f"{item.fault.what} ({item.fault.where})"
@@ -76,14 +84,23 @@ def lint_recipe(
     seen: set[str] = set()
     for one in found:
         yield from _lint_set(one, parts, seen)
-    held = [
-        SetContents(
-            one.declared.plan.split, one.declared.plan.name, one.contents, one.declared.mapping
-        )
-        for one in found
-    ]
-    yield from find_leaks(held, list(parts.modalities))
+    if len(found) > 1:
+        held = [set_contents for one in found for set_contents in _held(one)]
+        yield from find_leaks(held, list(parts.modalities))
     yield from lint_media([one.media() for one in found], parts, children, seconds)
+
+
+def _held(one: _Found) -> Iterator[SetContents]:
+    """What a set holds; nothing where its rows cannot be read, which `lint_media` names."""
+    item = one.declared
+    plan, contents, store = item.plan, one.contents, None
+    if isinstance(item.source, RowSource):
+        try:
+            store = open_store(plan, item.source)
+            contents = rows_contents(store)
+        except ShardError:
+            return
+    yield SetContents(plan.split, plan.name, contents, item.mapping, store)
 
 
 def _lint_set(one: _Found, parts: RecipeParts, seen: set[str]) -> Iterator[Finding]:
@@ -95,7 +112,7 @@ def _lint_set(one: _Found, parts: RecipeParts, seen: set[str]) -> Iterator[Findi
     for shard in item.plan.shards:
         of_shard = list(lint_shard(shard, contents))
         if shard not in seen:  # another set may name it too
-            found += of_shard
+            found += [finding for finding in of_shard if finding.code not in _OF_PARTS]
         seen.add(shard)
         if any(is_fatal(finding) for finding in of_shard):
             one.faulty.add(shard)

@@ -17,6 +17,7 @@ from loretta_framework.data.supervised import Died, run_rows
 from loretta_framework.recipe.plan import SetPlan
 from loretta_framework.shards.linting.contents import Contents
 from loretta_framework.shards.linting.findings import Finding
+from loretta_framework.shards.remote.locations import indexing_anew
 
 ROW_SECONDS = 30.0
 """Time that the files of one sample may take to decode."""
@@ -30,7 +31,8 @@ _FIXES = {
     "bad-label": "mend the sample's facts, or take `label` out of the recipe",
     "bad-sequence": "name each part once, with its number",
     "over-limit": "store it in a smaller form, or raise max_bytes",
-    "damaged-member": "copy the shard again, or index it anew: loretta data index <shard>",
+    "duplicate-part": "number the members: image.0.png, image.1.png",
+    "damaged-member": "copy the shard again, or index it anew",
 }
 
 
@@ -103,6 +105,8 @@ class _Named:
             if code == "over-limit" and not isinstance(self.item.source, RowSource):
                 continue  # told from the shard's headers, with the member's own place
             shard, key = self.reader.place(row)
+            if code == "damaged-member" and not isinstance(self.item.source, RowSource):
+                fix = f"{fix}: {indexing_anew(shard)}"
             offset = self._offset(shard, key)
             yield Finding("error", code, cause, fix, shard, offset, key, member, self.item.title)
 

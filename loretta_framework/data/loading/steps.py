@@ -75,16 +75,24 @@ class StepDraws:
         self.watch.step(step)
         samples: StepSamples = {}
         bad: list[BadRow] = []
+        failed: dict[str, list[int]] = {}
         try:
             for request in requests(self.plan, step):
                 positions = share_of_rank(request, self.rank, self.world)
-                samples[request.task_name] = self._drawn(step, request.task_name, positions, bad)
+                samples[request.task_name] = self._drawn(
+                    step, request.task_name, positions, bad, failed
+                )
         except LorettaError as error:
             return StepResult({}, bad, error)
-        return StepResult(samples, bad)
+        return StepResult(samples, bad, None, failed)
 
     def _drawn(
-        self, step: int, task: str, positions: range, bad: list[BadRow]
+        self,
+        step: int,
+        task: str,
+        positions: range,
+        bad: list[BadRow],
+        failed: dict[str, list[int]],
     ) -> list[TokenizedSample]:
         """The sample at each position, or the first good one of its substitutes."""
         if not positions:
@@ -96,6 +104,7 @@ class StepDraws:
         for index, one in enumerate(found):
             if isinstance(one, BadRow):
                 bad.append(one)
+                failed.setdefault(task, []).append(positions[index])
                 one = self._substitute(step, task, int(sets_N[index]), positions[index], bad)
             samples.append(one)
         return samples

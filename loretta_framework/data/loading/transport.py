@@ -41,11 +41,13 @@ class StepResult:
         samples: task name -> samples.
         bad: rows that could not be used.
         error: why there are no samples.
+        failed: task name -> positions whose own row could not be used; they have substitutes.
     """
 
     samples: StepSamples
     bad: list[BadRow] = field(default_factory=list)
     error: Exception | None = None
+    failed: dict[str, list[int]] = field(default_factory=dict)
 
 
 def pack(result: StepResult) -> bytes:
@@ -115,12 +117,14 @@ def unpack(data: bytes | bytearray) -> StepResult:
         for name, count in zip(tasks[::2], tasks[1::2], strict=True)
     }
     bad = [BadRow(*row) for row in told["bad"]]
-    return StepResult(given, bad, from_json(told["error"]) if told["error"] else None)
+    error = from_json(told["error"]) if told["error"] else None
+    return StepResult(given, bad, error, told["failed"])
 
 
 def _told(result: StepResult) -> dict[str, Any]:
     error = None if result.error is None else to_json(result.error)
-    return {"bad": [astuple(row) for row in result.bad], "error": error}
+    bad = [astuple(row) for row in result.bad]
+    return {"bad": bad, "error": error, "failed": result.failed}
 
 
 def _narrowed(parts: list[tuple[str, IntArray]]) -> tuple[int, bytes]:

@@ -65,10 +65,10 @@ _POLICY = (
 
 
 def page(title: str, sheets: Sequence[Sheet]) -> str:
-    """The page as text."""
+    """The page as text that can be written as UTF-8: lone surrogates of labels are spelled out."""
     total = sum(len(sheet.cards) for sheet in sheets)
     body = "".join(_sheet(sheet) for sheet in sheets)
-    return (
+    text = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -76,6 +76,7 @@ def page(title: str, sheets: Sequence[Sheet]) -> str:
         f"<header><h1>{escape(title)}</h1><p>{total} samples shown</p></header>"
         f"{body}</body></html>\n"
     )
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _sheet(sheet: Sheet) -> str:

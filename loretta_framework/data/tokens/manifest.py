@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from loretta_framework.api.errors import ShardError
 from loretta_framework.recipe.plan import ModalityPlan, Plan, SetPlan
@@ -117,6 +117,7 @@ def read_manifest(folder: Path) -> Manifest:
             for name, items in data["shards"].items()
         }
         modalities, sets = dict(data["modalities"]), dict(data["sets"])
+        _require_complete(modalities, sets, shards)
         return Manifest(modalities, sets, shards, str(data["loretta"]))
     except FileNotFoundError as error:
         raise ShardError(
@@ -130,6 +131,23 @@ def read_manifest(folder: Path) -> Manifest:
             where=str(path),
             fix=f"make them again: {command(folder)}",
         ) from error
+
+
+def _require_complete(
+    modalities: Mapping[str, Any], sets: Mapping[str, Any], shards: Mapping[str, Any]
+) -> None:
+    for name, about in modalities.items():
+        if about.get("form") not in get_args(Form):
+            raise ValueError(f"the form of '{name}' must be 'tokens' or 'copied'")
+        if "tokenizer" not in about:
+            raise ValueError(f"the tokenizer of '{name}' is missing")
+    for name, about in sets.items():
+        if not isinstance(about, Mapping):
+            raise TypeError(f"the set '{name}' must be described by an object")
+    if shards.keys() != sets.keys():
+        raise ValueError(
+            f"there must be shards of the sets {list(sets)}, but are of {list(shards)}"
+        )
 
 
 def command(folder: Path) -> str:

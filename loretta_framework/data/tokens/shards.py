@@ -9,7 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 from loretta_framework.api.errors import DamagedSampleError, ShardError
 from loretta_framework.api.protocols import SampleStore
 from loretta_framework.data.decode import BadRow, DecodeFailure, Decoder
+from loretta_framework.data.loading.watch import Watch
 from loretta_framework.data.parts import Part
 from loretta_framework.data.sample import MAX_JSON_BYTES, SetReader
 from loretta_framework.data.tokens.manifest import (
@@ -100,6 +101,8 @@ def finished(job: Job) -> TokenShard | None:
         if data["made_from"] != job.made_from:
             return None
         shard = TokenShard.from_json(data["shard"])
+        if data["damaged"]:
+            return None  # the disk or the copy may have been mended; the shard's digest is the same
         if shard.file is not None:
             path = job.folder / shard.file
             index = fresh_index(path) or index_shard(path)
@@ -108,6 +111,14 @@ def finished(job: Job) -> TokenShard | None:
     except (OSError, ValueError, KeyError, TypeError, ShardError):
         return None
     return shard
+
+
+@dataclass(slots=True)
+class _Bad:
+    """Bad samples of a shard; `damaged` of them because of their bytes, order or label."""
+
+    samples: list[BadSample] = field(default_factory=list)
+    damaged: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,8 +137,13 @@ class ShardMaker:
     forms: Mapping[str, Form]
     tokenizers: Mapping[str, str]
 
-    def make(self, job: Job) -> TokenShard:
+    def make(self, job: Job, watch: Watch, crashed: Mapping[tuple[int, int], str]) -> TokenShard:
         """Write the token shard, its index and its record, in this order, each aside and renamed.
+
+        Args:
+            job: what to make.
+            watch: told of each row that is being decoded.
+            crashed: (set, row) -> why the row is a bad one that must not be decoded.
 
         Raises:
             ShardError: the source cannot be read.
@@ -135,19 +151,25 @@ class ShardMaker:
         """
         job.folder.mkdir(parents=True, exist_ok=True)
         job.record.unlink(missing_ok=True)
-        bad: list[BadSample] = []
+        bad = _Bad()
         path = job.folder / f"{job.stem}.tar"
         with tempfile.TemporaryDirectory(dir=job.folder, prefix=ASIDE) as aside:
             with ShardWriter(Path(aside), "tokens", _WHOLE) as writer:
                 for row in job.rows:
-                    self._add(writer, job, row, bad)
+                    if (job.chosen, row) in crashed:
+                        bad.samples.append(self._crashed(job, row, crashed[job.chosen, row]))
+                    else:
+                        self._add(writer, job, row, bad, watch)
             for written in writer.shards:
                 os.replace(written, path)
             digest = index_shard(path).fingerprint.sha256 if writer.shards else ""
             file = path.name if writer.shards else None
-            shard = TokenShard(job.source, file, digest, len(job.rows) - len(bad), tuple(bad))
+            shard = TokenShard(
+                job.source, file, digest, len(job.rows) - len(bad.samples), tuple(bad.samples)
+            )
             record = Path(aside) / "record"
-            record.write_text(json.dumps(self._record(job, shard), indent=1) + "\n")
+            about = self._record(job, shard) | {"damaged": bad.damaged}
+            record.write_text(json.dumps(about, indent=1) + "\n")
             os.replace(record, job.record)
         return shard
 
@@ -160,24 +182,35 @@ class ShardMaker:
             "shard": asdict(shard),
         }
 
-    def _add(self, writer: ShardWriter, job: Job, row: int, bad: list[BadSample]) -> None:
+    def _crashed(self, job: Job, row: int, cause: str) -> BadSample:
+        reader = self.readers[job.chosen]
+        return BadSample(int(reader.rows_R[row]) - job.first, reader.place(row)[1], "", cause)
+
+    def _add(self, writer: ShardWriter, job: Job, row: int, bad: _Bad, watch: Watch) -> None:
         reader = self.readers[job.chosen]
         try:
-            members = self._members(reader, row)
+            members = self._members(job.chosen, row, watch)
         except DecodeFailure as failure:
             number = int(reader.rows_R[row]) - job.first
             found: BadRow = failure.row
-            bad.append(BadSample(number, found.key, found.modality, found.cause))
+            bad.samples.append(BadSample(number, found.key, found.modality, found.cause))
+            bad.damaged += isinstance(failure.__cause__, DamagedSampleError)
             return
         writer.write(reader.place(row)[1], members)
 
-    def _members(self, reader: SetReader, row: int) -> dict[str, bytes]:
+    def _members(self, chosen: int, row: int, watch: Watch) -> dict[str, bytes]:
         """Local name -> content."""
+        reader = self.readers[chosen]
         raw = self.decoder.raw(reader, row)
-        # Copied parts too are read once: what no position could decode is found now.
-        values = self.decoder.values(reader, row, raw)
-        wanted = [(name, value) for name, value in values if self.forms[name] == "tokens"]
-        encoded = iter(self.decoder.encode(reader, row, raw, wanted).parts)
+        # Watched from here on: a slow disk or network is no fault of the row.
+        watch.begin(chosen, row)
+        try:
+            # Copied parts too are read once: what no position could decode is found now.
+            values = self.decoder.values(reader, row, raw)
+            wanted = [(name, value) for name, value in values if self.forms[name] == "tokens"]
+            encoded = iter(self.decoder.encode(reader, row, raw, wanted).parts)
+        finally:
+            watch.end()
         members = {}
         for part, (name, data, extension) in zip(reader.arrangement(row), raw.parts, strict=True):
             if self.forms[name] == "tokens":

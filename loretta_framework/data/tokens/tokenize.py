@@ -5,23 +5,21 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
-from multiprocessing import get_context, parent_process
 from pathlib import Path
-from threading import Thread
-from typing import Any, cast
+from typing import cast
 
-from loretta_framework.api.errors import InputError, LorettaError
+from loretta_framework.api.errors import InputError
 from loretta_framework.api.protocols import Modality, Source
 from loretta_framework.data.decode import BadRow, Decoder, byte_limits
 from loretta_framework.data.fitting import tokenizer_digests
+from loretta_framework.data.loading.supervision import ROW_SECONDS
 from loretta_framework.data.quarantine import FILE, Quarantine
 from loretta_framework.data.sample import SetReader, open_sets
+from loretta_framework.data.tokens.making import make_shards
 from loretta_framework.data.tokens.manifest import (
     MANIFEST,
     TOKENIZERS,
@@ -38,6 +36,8 @@ from loretta_framework.recipe.plan import Plan
 
 Progress = Callable[[int, int, Path, bool], None]
 """Told (shards done, shards, token shard, was it made now) after each shard."""
+
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,7 @@ def tokenize(
     max_bad_fraction: float = 0.001,
     sources: Mapping[str, Source] | None = None,
     start_method: str = "auto",
+    row_seconds: float = ROW_SECONDS,
     progress: Progress = lambda done, of, shard, now: None,
 ) -> Tokenized:
     """Make the tokens of all training sets of a plan; finished shards of the same are kept.
@@ -78,26 +79,28 @@ def tokenize(
         plan: names the sets.
         modalities: name -> tokenizer; those that learn are fitted here, or loaded from an earlier
             start.
-        folder: made when missing.
-        workers: processes; 1 works in this one.
+        folder: made when missing; one that holds anything else than tokens is refused.
+        workers: processes that decode; a row that ends one, or never ends, is a bad row.
         max_bad_fraction: part of the rows that may be undecodable, as in training.
         sources: built sources by "<split>/<set>".
-        start_method: how processes start; "auto" is "spawn": a fork of a process with threads may
-            hang.
+        start_method: how processes start, see `making.make_shards`.
+        row_seconds: time to wait for the decoding of one row.
         progress: told of every shard.
 
     Raises:
         ShardError: a set cannot be opened, or too many rows cannot be decoded.
         RecipeError: a tokenizer cannot be fitted with its settings.
-        InputError: another process writes there.
-        LorettaError: a worker process died.
+        InputError: the folder cannot be used, or another process writes there.
+        LorettaError: a worker process died, and no row is to blame.
     """
     folder = folder.absolute()
-    folder.mkdir(parents=True, exist_ok=True)
+    _require_ours(folder)
     with _locked(folder):
         for left in folder.glob(f"*/{ASIDE}*"):
             shutil.rmtree(left)
-        figures = fit_or_keep(plan, modalities, folder, max_bad_fraction, sources)
+        figures = fit_or_keep(
+            plan, modalities, folder, max_bad_fraction, sources, start_method, row_seconds
+        )
         maker = _maker(plan, modalities, folder, sources)
         about = {
             item.name: describe_modality(
@@ -110,9 +113,12 @@ def tokenize(
         todo = [job for job in jobs if job not in kept]
         if todo:
             (folder / MANIFEST).unlink(missing_ok=True)
-        with closing(_made(maker, todo, workers, start_method)) as made:
+        quarantine = _quarantine(folder, maker.readers, max_bad_fraction)
+        making = make_shards(
+            maker, todo, workers, start_method, row_seconds, lambda row: quarantine.add([row])
+        )
+        with closing(making) as made:
             found = (kept[job] if job in kept else next(made) for job in jobs)
-            quarantine = _quarantine(folder, maker.readers, max_bad_fraction)
             shards = _collected(maker.readers, jobs, found, quarantine, progress, set(todo))
         sets = {r.plan.name: describe_set(r.plan, r.store.digest) for r in maker.readers}
         _write(folder, Manifest(about, sets, shards, metadata.version("loretta-framework")))
@@ -164,54 +170,6 @@ def _bad_rows(reader: SetReader, job: Job, shard: TokenShard) -> list[BadRow]:
     return [BadRow(place, bad.key, bad.modality, bad.cause) for bad in shard.bad]
 
 
-def _made(
-    maker: ShardMaker, jobs: Sequence[Job], workers: int, start_method: str
-) -> Generator[TokenShard, None, None]:
-    """The token shards of jobs, in their order."""
-    if workers <= 1 or len(jobs) <= 1:
-        yield from map(maker.make, jobs)
-        return
-    method = "spawn" if start_method == "auto" else start_method
-    pool = ProcessPoolExecutor(
-        min(workers, len(jobs)),
-        mp_context=get_context(method),
-        initializer=_start_worker,
-        initargs=(maker,),
-    )
-    try:
-        yield from pool.map(_make, jobs)
-    except BrokenProcessPool as error:
-        raise LorettaError(
-            "a process that makes tokens died",
-            where="--workers",
-            fix="look for lack of memory, or use --workers 1 to see the fault in this process; "
-            "finished shards are kept",
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-_worker: dict[str, Any] = {}
-
-
-def _start_worker(maker: ShardMaker) -> None:
-    _worker["maker"] = maker
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A worker would wait for work for ever if its parent were killed, and keep the lock."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _make(job: Job) -> TokenShard:
-    maker: ShardMaker = _worker["maker"]
-    return maker.make(job)
-
-
 def _write(folder: Path, manifest: Manifest) -> None:
     aside = folder / f".{MANIFEST}"
     with aside.open("wb") as file:
@@ -221,9 +179,28 @@ def _write(folder: Path, manifest: Manifest) -> None:
     os.replace(aside, folder / MANIFEST)
 
 
+def _require_ours(folder: Path) -> None:
+    """Make the folder; refuse one that holds something else than tokens."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        names = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise InputError(
+            f"tokens cannot be written there: {error.strerror or error}",
+            where=str(folder),
+            fix="give a folder that is new, empty or holds tokens",
+        ) from error
+    if names and not names & {MANIFEST, _LOCK}:
+        raise InputError(
+            "the folder holds something else than tokens",
+            where=str(folder),
+            fix="give a folder that is new, empty or holds tokens",
+        )
+
+
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    with (folder / ".lock").open("a") as file:
+    with (folder / _LOCK).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

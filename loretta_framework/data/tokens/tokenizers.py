@@ -12,6 +12,7 @@ from pathlib import Path
 from loretta_framework.api.errors import CheckpointError
 from loretta_framework.api.protocols import Source
 from loretta_framework.data.fitting import fit_tokenizers, load_tokenizers, tokenizer_digests
+from loretta_framework.data.loading.supervision import ROW_SECONDS
 from loretta_framework.data.tokens.manifest import (
     TOKENIZERS,
     Manifest,
@@ -31,6 +32,8 @@ def fit_or_keep(
     folder: Path,
     max_bad_fraction: float,
     sources: Mapping[str, Source] | None = None,
+    start_method: str = "auto",
+    row_seconds: float = ROW_SECONDS,
 ) -> dict[str, dict[str, float]]:
     """Fit into `folder/tokenizers`, or load what an earlier start fitted on the same; figures if
     it fitted.
@@ -56,7 +59,16 @@ def fit_or_keep(
         except CheckpointError:
             pass  # changed since: fitted again, as every part of the cache that does not fit is
     (directory / _RECORD).unlink(missing_ok=True)
-    figures = fit_tokenizers(plan, modalities, directory, plan.seed, max_bad_fraction, sources)
+    figures = fit_tokenizers(
+        plan,
+        modalities,
+        directory,
+        plan.seed,
+        max_bad_fraction,
+        sources,
+        start_method,
+        row_seconds,
+    )
     aside = directory / f".{_RECORD}"
     aside.write_text(json.dumps({"fitted_on": fitted_on}) + "\n")
     os.replace(aside, directory / _RECORD)

@@ -10,19 +10,20 @@ import numpy as np
 from loretta_framework.shards.index import fresh_index
 from loretta_framework.shards.linting.contents import Contents
 from loretta_framework.shards.linting.findings import Finding
-from loretta_framework.shards.remote.copies import is_url
+from loretta_framework.shards.remote.indexes import stated_index
+from loretta_framework.shards.remote.locations import indexing_anew, is_url
 from loretta_framework.shards.table import BLOCK
 
 
 def changed_members(shard: str, contents: Contents, first: int) -> Iterator[Finding]:
-    """Compare members with the checksums of the index beside the shard, if it has one.
+    """Compare members with the checksums of the shard's index, if it has one.
 
     Args:
-        shard: path or URL; a URL's copies are checked when they are fetched.
+        shard: path or URL; the index of a URL lies in the cache or beside it.
         contents: what was read just now.
         first: number of the shard's first member there.
     """
-    index = None if is_url(shard) else fresh_index(Path(shard))
+    index = stated_index(shard) if is_url(shard) else fresh_index(Path(shard))
     if index is None or first == len(contents):
         return
     table = index.table
@@ -40,7 +41,7 @@ def changed_members(shard: str, contents: Contents, first: int) -> Iterator[Find
             "error",
             "changed-since-index",
             "its bytes are not those that were indexed: the shard was damaged or changed",
-            "copy the shard again; if it was changed on purpose: loretta data index <shard>",
+            f"copy the shard again; if it was changed on purpose: {indexing_anew(shard)}",
             shard,
             place.offset,
             place.key,

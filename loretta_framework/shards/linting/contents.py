@@ -50,6 +50,7 @@ class Contents:
         self.shard_N = array("L")
         self.first_N = array("L")
         self.names: dict[str, int] = {}
+        self._listed: list[str] = []
         self.sample_M = array("L")
         self.name_M = array("L")
         self.header_M = array("Q")
@@ -71,7 +72,10 @@ class Contents:
     def add(self, name: str, header: int, content: int, size: int, crc32: int) -> None:
         """A member of the last sample."""
         self.sample_M.append(len(self.keys) - 1)
-        self.name_M.append(self.names.setdefault(name, len(self.names)))
+        number = self.names.setdefault(name, len(self.names))
+        if number == len(self._listed):
+            self._listed.append(name)
+        self.name_M.append(number)
         self.header_M.append(header)
         self.content_M.append(content)
         self.size_M.append(size)
@@ -84,7 +88,7 @@ class Contents:
             self.shards[self.shard_N[sample]],
             self.header_M[member],
             self.keys[sample],
-            self._names()[self.name_M[member]],
+            self._listed[self.name_M[member]],
             self.size_M[member],
             self.content_M[member],
         )
@@ -96,7 +100,7 @@ class Contents:
 
     def members(self, of: Callable[[str], bool]) -> NDArray[np.int64]:
         """Numbers of the members whose local name `of` says yes to, in order."""
-        wanted = np.array([of(name) for name in self._names()], bool)
+        wanted = np.array([of(name) for name in self._listed], bool)
         names_M = np.array(self.name_M, np.int64)
         return np.flatnonzero(wanted[names_M]) if len(names_M) else np.zeros(0, np.int64)
 
@@ -104,9 +108,6 @@ class Contents:
         """uint64 of each: equal contents have equal numbers, others almost never."""
         sizes = np.array(self.size_M, np.uint64)[members]
         return (sizes << np.uint64(32)) ^ np.array(self.crc_M, np.uint64)[members]
-
-    def _names(self) -> list[str]:
-        return list(self.names)
 
 
 def same_content(one: Place, other: Place) -> bool:
@@ -120,6 +121,15 @@ def same_content(one: Place, other: Place) -> bool:
     finally:
         os.close(first)
         os.close(second)
+
+
+def content_of(place: Place) -> bytes:
+    """The bytes of a member."""
+    descriptor = _open(place.shard)
+    try:
+        return b"".join(_chunks(descriptor, place))
+    finally:
+        os.close(descriptor)
 
 
 def _open(shard: str) -> int:

@@ -50,7 +50,13 @@ class Finding:
         parts += [f"key '{shown_name(self.key)}'"] if self.key else []
         parts += [f"member '{shown_name(self.member)}'"] if self.member else []
         where = " ".join(parts) + ": " if parts else ""
-        return f"{self.severity:7s}  {self.code}  {where}{self.what} -> {self.fix}"
+        # What is wrong may quote what stands in the data.
+        return f"{self.severity:7s}  {self.code}  {where}{_printable(self.what)} -> {self.fix}"
+
+
+def _printable(text: str) -> str:
+    """The whole text without control characters and surrogates."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def tally(findings: Iterable[Finding]) -> tuple[int, int]:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import zlib
-from collections.abc import Sequence
 from typing import Any
-
-from loretta_framework.shards.members import SEQUENCE, MemberNameError, parse_local
 
 MAX_JSON_BYTES = 1 << 20
 """A sample's facts and its order are small; longer ones are an attack or a mistake."""
@@ -74,32 +71,3 @@ class Inspector:
     def _not_utf8(self, error: UnicodeDecodeError, before: int = 0) -> None:
         byte = f"its byte {before + error.start} is {error.object[error.start]:#04x}"
         self.faults.append(("invalid-utf8", f"it is not UTF-8: {byte}", "write it as UTF-8"))
-
-
-def sequence_fault(names: Any, members: Sequence[str]) -> str | None:
-    """What is wrong with the content of a `sequence.json` beside these members, None if nothing.
-
-    Parts whose member is not there are told from those that stand there twice.
-    """
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        return 'it must be a list of names such as ["text.0", "image.0", "text.1"]'
-    parts = {_part(member) for member in members if member != SEQUENCE}
-    wanted = [_named(name) for name in names]
-    for name, part in zip(names, wanted, strict=True):
-        if part not in parts:
-            return f"it names '{name}', but the sample has no such member"
-        if wanted.count(part) > 1:
-            return f"it names '{name}' twice"
-    return None
-
-
-def _part(member: str) -> tuple[str, int]:
-    try:
-        return parse_local(member)[:2]
-    except MemberNameError:
-        return member, 0
-
-
-def _named(name: str) -> tuple[str, int]:
-    modality, _, number = name.partition(".")
-    return modality, int(number) if number.isascii() and number.isdigit() else 0

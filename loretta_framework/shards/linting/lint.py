@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from loretta_framework.api.errors import ShardError
+from loretta_framework.shards.linting.bounds import FIX, Bounds
 from loretta_framework.shards.linting.changes import changed_members
 from loretta_framework.shards.linting.contents import Contents
 from loretta_framework.shards.linting.findings import Finding, Severity
-from loretta_framework.shards.linting.inspection import COMPRESSED, Inspector, sequence_fault
+from loretta_framework.shards.linting.inspection import COMPRESSED, Inspector
+from loretta_framework.shards.linting.parts import clashing, left_out, sequence_fault
 from loretta_framework.shards.linting.repeats import keys_of_series, repeated_samples
 from loretta_framework.shards.members import (
     META,
@@ -48,6 +50,7 @@ _USABLE = frozenset(
         "bad-sequence",
         "changed-since-index",
         "compressed-member",
+        "duplicate-part",
         "invalid-json",
         "invalid-utf8",
         "oversized-json",
@@ -103,9 +106,11 @@ class _Lint:
     def __init__(self, shard: str, file: BinaryIO, contents: Contents) -> None:
         self.shard, self.file, self.contents = shard, file, contents
         self.key = ""
-        self.members: list[str] = []
+        self.members: dict[str, None] = {}  # of the sample in progress, in file order
         self.sequence: tuple[Header, object] | None = None
-        self.known: dict[str, tuple[str, ...]] = {}
+        # A tuple takes a quarter of a set: only for a key that comes again is there a set.
+        self.known: dict[str, tuple[str, ...] | set[str]] = {}
+        self.bounds = Bounds()
         self.apart: Header | None = None
 
     def run(self) -> Iterator[Finding]:
@@ -139,12 +144,21 @@ class _Lint:
             return
         if name.key != self.key or not self.members:
             yield from self._finish()
-            self.key, self.members, self.sequence = name.key, [], None
+            self.key, self.members, self.sequence = name.key, {}, None
             self.apart = header if name.key in self.known else None
-            self.contents.add_sample(self.shard, name.key)
-        yield from self._inspect(header, name)
+        if name.local in self.members:
+            yield from self._content(header, name)
+            what, fix = f"the sample holds '{name.local}' twice", "number them: image.0, image.1"
+            yield self._at(header, "error", "duplicate-member", what, fix, name.local)
+            return
+        much = self.bounds.add(name.local, self.members)
+        if much is None:
+            yield from self._inspect(header, name)
+        elif self.bounds.is_new(much, name.key):
+            yield self._at(header, "error", "too-many", much, FIX, name.local)
 
-    def _inspect(self, header: Header, name: MemberName) -> Iterator[Finding]:
+    def _content(self, header: Header, name: MemberName) -> Generator[Finding, None, Inspector]:
+        """Read a member; what is wrong with its bytes."""
         inspector = Inspector(name.extension, header.size)
         left = header.size
         while left:
@@ -156,10 +170,10 @@ class _Lint:
         inspector.close()
         for code, what, fix in inspector.faults:
             yield self._at(header, "error", code, what, fix, name.local)
-        if name.local in self.members:
-            what, fix = f"the sample holds '{name.local}' twice", "number them: image.0, image.1"
-            yield self._at(header, "error", "duplicate-member", what, fix, name.local)
-            return
+        return inspector
+
+    def _inspect(self, header: Header, name: MemberName) -> Iterator[Finding]:
+        inspector = yield from self._content(header, name)
         if not header.size:
             what, fix = (
                 "the member is empty",
@@ -173,31 +187,69 @@ class _Lint:
             )
         if name.local == SEQUENCE and not inspector.faults:
             self.sequence = header, inspector.value
-        self.members.append(name.local)
+        if not self.members:
+            self.contents.add_sample(self.shard, name.key)
+        self.members[name.local] = None
         self.contents.add(name.local, header.start, header.offset, header.size, inspector.crc32)
 
     def _finish(self) -> Iterator[Finding]:
         """The sample in progress is complete."""
         if not self.members:
             return
-        if self.sequence is not None:
-            header, names = self.sequence
-            fault = sequence_fault(names, self.members)
-            if fault is not None:
-                fix = "name each part once, with its number"
-                yield self._at(header, "error", "bad-sequence", fault, fix, SEQUENCE)
+        yield from self._parts()
         if not {*self.members} - {META, SEQUENCE}:
             what, fix = "the sample holds no modality", "add one, or leave the sample out"
             yield Finding("warning", "no-modality", what, fix, self.shard, self._begin(), self.key)
         if self.apart is not None:
             yield self._lies_apart(self.apart)
-        before = self.known.get(self.key, ())
-        self.known[self.key] = (*before, *self.members)
+        self._remember()
+        self.bounds.close(self.key, self.members)
+
+    def _parts(self) -> Iterator[Finding]:
+        """Members that are the same part, and an order that is not one of the parts."""
+        clash = clashing(self.members)
+        if clash is not None:
+            first, second, part = clash
+            what = f"'{first}' and '{second}' are both {part[0]} number {part[1]}"
+            yield Finding(
+                "error",
+                "duplicate-part",
+                what,
+                "number the members: image.0.png, image.1.png",
+                self.shard,
+                self._begin(),
+                self.key,
+                second,
+            )
+        if self.sequence is None:
+            return
+        header, names = self.sequence
+        fault = sequence_fault(names, self.members)
+        if fault is not None:
+            fix = "name each part once, with its number"
+            yield self._at(header, "error", "bad-sequence", fault, fix, SEQUENCE)
+            return
+        left = left_out(names, self.members)
+        if left:
+            what = f"it leaves out {', '.join(left[:5])}{', ...' if len(left) > 5 else ''}"
+            fix = "name every part that a recipe is to use: its samples are refused otherwise"
+            yield self._at(header, "warning", "incomplete-sequence", what, fix, SEQUENCE)
+
+    def _remember(self) -> None:
+        before = self.known.get(self.key)
+        if before is None:
+            self.known[self.key] = tuple(self.members)
+            return
+        members = before if isinstance(before, set) else {*before}
+        members.update(self.members)
+        self.known[self.key] = members
 
     def _lies_apart(self, header: Header) -> Finding:
-        twice = [member for member in self.members if member in self.known[self.key]]
-        if twice:
-            what = f"another sample of this shard has the same key, and '{twice[0]}' too"
+        before = self.known[self.key]
+        known = before if isinstance(before, set) else {*before}
+        twice = next((member for member in self.members if member in known), None)
+        if twice is not None:
+            what = f"another sample of this shard has the same key, and '{twice}' too"
             return self._at(header, "error", "duplicate-key", what, "make keys unique", "")
         what = "the members of a sample must lie side by side, but others lie between"
         fix = "write the shard sorted by key (tar --sort=name)"

@@ -40,11 +40,11 @@ def keys_of_series(contents: Contents) -> Iterator[Finding]:
     for sample, key in enumerate(contents.keys):
         shard = contents.shard_N[sample]
         place = contents.shards[shard]
-        other = first.setdefault((_series(place), key), shard)
+        other = first.setdefault((series_of(place), key), shard)
         if other != shard:
             yield _same_key(contents, other, shard, key)
         elsewhere = anywhere.setdefault(key, shard)
-        series = _series(contents.shards[elsewhere]), _series(place)
+        series = series_of(contents.shards[elsewhere]), series_of(place)
         if series[0] != series[1]:
             shared.setdefault(series, []).append((elsewhere, shard, key))
     for found in shared.values():
@@ -56,7 +56,8 @@ def keys_of_series(contents: Contents) -> Iterator[Finding]:
         yield Finding("warning", "shared-key", what, fix, contents.shards[shard], None, key)
 
 
-def _series(shard: str) -> str:
+def series_of(shard: str) -> str:
+    """What the names of shards that belong together have in common."""
     return _NUMBER.sub("", shard.removesuffix(".tar"))
 
 

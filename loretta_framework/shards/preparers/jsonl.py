@@ -164,7 +164,7 @@ class _Maker:
             members[SEQUENCE] = json.dumps(order, ensure_ascii=False).encode()
         taken = {*self.options.files, *self.options.texts, self.options.sequence}
         meta = {name: value for name, value in data.items() if name not in taken}
-        members[META] = json.dumps(meta, ensure_ascii=False, sort_keys=True).encode()
+        members[META] = _facts(meta)
         return members
 
     def _file(self, name: str) -> tuple[str, bytes]:
@@ -179,6 +179,15 @@ class _Maker:
             raise ValueError(f"'{name}' has {path.stat().st_size} bytes; max_file_mib is {limit}")
         self.used.add(path)
         return path.suffix.lower()[1:], path.read_bytes()
+
+
+def _facts(meta: Mapping[str, Any]) -> bytes:
+    """The content of meta.json; raises `ValueError` for what JSON cannot state."""
+    try:
+        text = json.dumps(meta, ensure_ascii=False, sort_keys=True, allow_nan=False)
+    except ValueError as error:  # 1e999 is a number in JSON, but is read as infinity
+        raise ValueError("it holds a number that is too large for a float") from error
+    return text.encode()
 
 
 def _listed(value: Any, name: str) -> list[str]:
@@ -202,8 +211,15 @@ def _checked_order(order: Any, parts: list[tuple[str, int]]) -> list[str]:
     wanted = []
     for name in names:
         modality, _, number = str(name).partition(".")
-        wanted.append((modality, int(number) if number.isascii() and number.isdigit() else 0))
+        wanted.append((modality, _number(number)))
     if not all(isinstance(name, str) for name in names) or sorted(wanted) != sorted(parts):
         shown = ", ".join(f"{name}.{number}" for name, number in parts)
         raise ValueError(f"the sequence must name each part once: {shown}")
     return names
+
+
+def _number(text: str) -> int:
+    """A part's number; -1, which no part has, for one of more digits than a name may have."""
+    if not (text.isascii() and text.isdigit()):
+        return 0
+    return int(text) if len(text) < 10 else -1

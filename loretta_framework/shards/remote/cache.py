@@ -157,12 +157,13 @@ def reserve(cache: Cache, entry: Entry) -> tuple[int, Path]:
 
 def clear_old(entry: Entry) -> None:
     """Remove what a dead process left and other revisions; the caller holds the folder's lock."""
-    keep = {entry.index.name}
-    if entry.use():
-        keep.add(entry.shard.name)
-    for path in entry.shard.parent.iterdir():
-        if path.name not in keep and path.name.endswith((".tar", INDEX_SUFFIX, _PART)):
-            path.unlink(missing_ok=True)
+    _clear(entry, {entry.index.name, *([entry.shard.name] if entry.use() else [])})
+
+
+def forget(entry: Entry) -> None:
+    """Remove the copies and indexes of all revisions of a URL; who reads one keeps it open."""
+    with locked(entry.shard.parent):
+        _clear(entry, set())
 
 
 def full_disk(entry: Entry, error: OSError) -> StorageError:
@@ -174,6 +175,12 @@ def full_disk(entry: Entry, error: OSError) -> StorageError:
         where=str(entry.shard.parent.parent),
         fix=f"free some space, or set {FOLDER_VARIABLE} to a folder on a larger disk",
     )
+
+
+def _clear(entry: Entry, keep: set[str]) -> None:
+    for path in entry.shard.parent.iterdir():
+        if path.name not in keep and path.name.endswith((".tar", INDEX_SUFFIX, _PART)):
+            path.unlink(missing_ok=True)
 
 
 def _open_part(cache: Cache, entry: Entry) -> tuple[int, Path]:

@@ -23,6 +23,7 @@ from loretta_framework.shards.remote.cache import (
     Cache,
     Entry,
     clear_old,
+    forget,
     full_disk,
     locked,
     open_cache,
@@ -126,6 +127,24 @@ def open_shard(url: str, pinned: Revision | None = None) -> int:
         where=shown(url),
         fix="set LORETTA_CACHE_GB to at least the shards that all processes read at a time",
     )
+
+
+def has_copy(url: str, found: Revision) -> bool:
+    """Whether the cache holds this revision of the shard."""
+    return open_cache().entry(checked_url(url), found).use()
+
+
+def drop_copy(url: str) -> Revision:
+    """Remove the copy and the index of a URL from the cache, and tell what lies there now.
+
+    Raises:
+        ShardError, StorageError, MissingDependencyError: see `revision`.
+        InputError: the cache's variables are wrong.
+    """
+    url = checked_url(url)
+    now = current_revision(url)
+    forget(open_cache().entry(url, now))
+    return now
 
 
 def index_location(url: str, found: Revision) -> Path:

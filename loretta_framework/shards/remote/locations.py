@@ -7,6 +7,7 @@ from a string; here a string from a recipe is a path or a plain URL, or it is re
 from __future__ import annotations
 
 import re
+import shlex
 from urllib.parse import quote, urlsplit
 
 from loretta_framework.api.errors import ShardError
@@ -61,6 +62,7 @@ def checked_url(url: str) -> str:
         if "::" in rest:  # fsspec would take it for a chain of file systems
             raise ShardError(f"'{shown(url)}' is a chain of URLs", fix=_ALLOWED)
         return f"{scheme}:{rest}"
+    _require_host(url)
     return f"{scheme}:{quote(rest.partition('#')[0], safe=_SAFE)}"
 
 
@@ -82,8 +84,23 @@ def shown(location: str) -> str:
     return f"{head}://{host}{slash}{path}"
 
 
+def indexing_anew(location: str) -> str:
+    """The command that indexes a shard again, whatever its index says."""
+    return f"loretta data index --anew {shlex.quote(shown(location))}"
+
+
 def url_path(url: str) -> str:
     """The URL's path, without its query: what its file name is taken from."""
     if url.startswith(("http:", "https:")):
         return urlsplit(url).path
     return url.partition("://")[2]
+
+
+def _require_host(url: str) -> None:
+    """Refuse an http URL whose host or port no request can be sent to."""
+    try:
+        urlsplit(url).port  # noqa: B018 - reading it checks it
+    except ValueError as error:
+        raise ShardError(
+            f"'{shown(url)}' cannot be used: {error}", fix="write the URL again"
+        ) from error

@@ -23,7 +23,10 @@ from loretta_framework.shards.remote.locations import shown
 from loretta_framework.shards.remote.transport import Body, Changed, Interrupted, Revision
 
 _CHUNK = 1 << 18
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+)")
+_NUMBER = r"[0-9]{1,18}"
+"""A longer one is no size: files and buffers of such a length cannot be made."""
+
+_CONTENT_RANGE = re.compile(rf"bytes (?:({_NUMBER})-{_NUMBER}|\*)/({_NUMBER})")
 _FAULTS = (OSError, http.client.HTTPException)
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses that may pass; any other one above 399 is an answer."""
@@ -37,7 +40,7 @@ class Web:
         with _answer(url, "bytes=0-0") as answer:
             whole = _content_range(url, answer.headers)[1] if answer.status in (206, 416) else None
             if answer.status == 200:
-                whole = _length(answer.headers)
+                whole = _length(url, answer.headers)
             if whole is None:
                 raise ShardError(
                     "the server does not say how large the file is",
@@ -53,7 +56,7 @@ class Web:
         with _answer(url, wanted) as answer:
             if answer.status == 416 or _tag(answer.headers) != revision.tag:
                 raise Changed
-            first, whole = 0, _length(answer.headers)
+            first, whole = 0, _length(url, answer.headers)
             if answer.status == 206:
                 first, whole = _content_range(url, answer.headers)
             if whole is not None and whole != revision.size:
@@ -104,9 +107,11 @@ def _answer(url: str, byte_range: str | None) -> Iterator[Any]:
             with error:
                 raise _refused(url, error) from error
         answer = error
-    except http.client.InvalidURL as error:
+    except (http.client.InvalidURL, ValueError, OverflowError) as error:  # of a redirect, too
         raise ShardError(
-            f"the URL cannot be used: {error}", where=shown(url), fix="write the URL again"
+            f"the URL, or one that its server redirects to, cannot be used: {error}",
+            where=shown(url),
+            fix="write the URL again, or use the URL of the file itself",
         ) from error
     except _FAULTS as error:
         raise Interrupted(_said(error)) from error
@@ -167,9 +172,17 @@ def _tag(headers: Any) -> str:
     return str(headers.get("ETag") or headers.get("Last-Modified") or "")
 
 
-def _length(headers: Any) -> int | None:
+def _length(url: str, headers: Any) -> int | None:
     text = headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    if not (text.isascii() and text.isdigit()):
+        return None
+    if not re.fullmatch(_NUMBER, text):
+        raise ShardError(
+            f"the server states a length of {len(text)} digits",
+            where=shown(url),
+            fix="the server is faulty; copy the shard elsewhere",
+        )
+    return int(text)
 
 
 def _content_range(url: str, headers: Any) -> tuple[int, int]:
@@ -177,8 +190,8 @@ def _content_range(url: str, headers: Any) -> tuple[int, int]:
     match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
     if match is None:
         raise ShardError(
-            "the server answers a range without saying how large the file is",
+            "the server answers a range without saying how large the file is, or states no usable size",
             where=shown(url),
             fix="use a server that gives sizes: a plain file server or an object store",
         )
-    return int(match[1] or 0), int(match[3])
+    return int(match[1] or 0), int(match[2])

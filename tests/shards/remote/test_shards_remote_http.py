@@ -191,6 +191,37 @@ def test_no_size_at_all_is_refused(web: Any, data: bytes, monkeypatch: pytest.Mo
         remote.revision(url)
 
 
+@pytest.mark.parametrize("digits", [19, 400, 5000])
+def test_a_size_of_too_many_digits_is_refused(
+    digits: int, web: Any, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = web.put("/a.tar", data)
+    number = "9" * digits
+    for status, header, value, said in (
+        (200, "Content-Length", number, f"length of {digits} digits"),
+        (206, "Content-Range", f"bytes 0-0/{number}", "no usable size"),
+        (206, "Content-Range", f"bytes {number}-{number}/5", "no usable size"),
+    ):
+
+        def answer(self: Any, status: int = status, name: str = header, text: str = value) -> None:
+            self.send_response(status)
+            self.send_header(name, text)
+            self.end_headers()
+
+        monkeypatch.setattr(web.server.RequestHandlerClass, "do_GET", answer)
+        with pytest.raises(ShardError, match=said):
+            remote.local_copy(url)
+
+
+@pytest.mark.parametrize("place", ["http://[::bad/", "http://127.0.0.1:99999/", "http://a..b/"])
+def test_a_redirect_to_what_is_no_url_is_refused(place: str, web: Any, data: bytes) -> None:
+    url = web.put("/a.tar", data)
+    web.always["/a.tar"] = ("redirect", place)
+    with pytest.raises(ShardError, match="cannot be used") as caught:
+        remote.local_copy(url)
+    assert caught.value.where == url
+
+
 def test_redirects_are_followed_to_web_servers_only(web: Any, data: bytes, tmp_path: Path) -> None:
     secret = tmp_path / "secret.tar"
     secret.write_bytes(data)

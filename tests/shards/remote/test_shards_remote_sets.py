@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import subprocess
 import sys
@@ -18,7 +19,9 @@ from loretta_framework.cli.data.index import index as index_verb
 from loretta_framework.data.sample import RawSample, SetReader
 from loretta_framework.recipe.plan import SetPlan
 from loretta_framework.shards.index import index_path, open_index
+from loretta_framework.shards.linting.lint import lint_shard
 from loretta_framework.shards.remote import copies as remote
+from loretta_framework.shards.remote import indexes
 
 
 @pytest.fixture
@@ -136,16 +139,79 @@ def test_an_index_for_an_earlier_content_of_the_url_is_not_used(
     assert SetReader(plan(urls[:1])).read(0).key.startswith("s/09")
 
 
-def test_a_published_index_cannot_pass_off_other_bytes(
-    web: Any, urls: list[str], local: list[str], make_shard: Any
-) -> None:
-    SetReader(plan(local))
+@pytest.fixture
+def stale(web: Any, urls: list[str], local: list[str], make_shard: Any) -> str:
+    """URL of a shard that was replaced by one of its size, while its index stayed where it was."""
+    open_index(local[:1])
     web.put("/0.tar.index.safetensors", index_path(local[0]).read_bytes())
     web.put("/0.tar", make_shard(6, seed=9))
-    reader = SetReader(plan(urls[:1]))
+    return urls[0]
+
+
+def test_a_published_index_cannot_pass_off_other_bytes(stale: str) -> None:
+    readers = [SetReader(plan([stale])) for _ in range(2)]
+    for reader in readers:
+        with pytest.raises(ShardError, match="is of another content") as caught:
+            reader.read(0)
+        assert not isinstance(caught.value, DamagedSampleError)
+        assert caught.value.where == stale
+        assert f"loretta data index --anew {stale}" in caught.value.fix
+    assert {sample.key[:4] for sample in everything(SetReader(plan([stale])))} == {"s/09"}
+
+
+def test_a_published_index_is_compared_with_a_shard_that_is_here(
+    stale: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    remote.local_copy(stale)
+    assert SetReader(plan([stale])).read(0).key.startswith("s/09")
+    assert f"{stale}: the index beside it is of another content" in capsys.readouterr().err
+    SetReader(plan([stale]))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_published_index_is_compared_once(
+    web: Any, urls: list[str], local: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_index(local[:1])
+    web.put("/0.tar.index.safetensors", index_path(local[0]).read_bytes())
+    reader, scans = SetReader(plan(urls[:1])), []
+    scan = indexes.scan_shard
+    monkeypatch.setattr(indexes, "scan_shard", lambda *a, **k: scans.append(a) or scan(*a, **k))
+    other = pickle.loads(pickle.dumps(reader))
+    expected = everything(SetReader(plan(local[:1])))
+    assert everything(reader) == everything(other) == expected
+    assert everything(SetReader(plan(urls[:1]))) == expected
+    assert len(scans) == 1
+
+
+def test_lint_compares_a_url_with_the_index_beside_it(stale: str) -> None:
+    found = list(lint_shard(stale))
+    assert {finding.code for finding in found} == {"changed-since-index"}
+    assert all(f.fix.endswith(f": loretta data index --anew {stale}") for f in found)
+    output = CliRunner().invoke(index_verb, ["--anew", stale], catch_exceptions=False).output
+    assert "1 shards read anew, 0 fresh" in output
+    assert list(lint_shard(stale)) == []
+    assert SetReader(plan([stale])).read(0).key.startswith("s/09")
+
+
+def test_indexing_anew_fetches_a_damaged_copy_again(
+    web: Any, urls: list[str], local: list[str], cache: Path
+) -> None:
+    expected = everything(SetReader(plan(local)))
+    open_index(urls)
+    damaged = {copy.read_bytes(): copy for copy in cache.glob("*/*.tar")}[web.files["/1.tar"]]
+    data, status = bytearray(damaged.read_bytes()), damaged.stat()
+    data[512] ^= 1
+    damaged.write_bytes(data)
+    os.utime(damaged, ns=(status.st_atime_ns, status.st_mtime_ns))
     with pytest.raises(DamagedSampleError) as caught:
-        reader.read(0)
-    assert urls[0] in caught.value.where
+        SetReader(plan(urls)).read(6)
+    command = f"loretta data index --anew {urls[1]}"
+    assert command in caught.value.fix
+    assert command in {finding.fix.partition(": ")[2] for finding in lint_shard(urls[1])}
+    CliRunner().invoke(index_verb, ["--anew", urls[1]], catch_exceptions=False)
+    assert everything(SetReader(plan(urls))) == expected
+    assert [len(web.content_requests(f"/{n}.tar")) for n in range(3)] == [1, 2, 1]
 
 
 def test_a_shard_that_changes_while_it_is_read_is_refused(

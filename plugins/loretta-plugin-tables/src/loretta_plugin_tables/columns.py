@@ -29,6 +29,7 @@ def cells(values: pa.ChunkedArray, extension: str, labels: Sequence[str] = ()) -
     """
     column = _plain(values)
     kind = column.type
+    _require_numbers(kind, labels)
     if _is_bytes(kind) or _is_text(kind):
         return _stored(column)
     if extension == "json":
@@ -45,15 +46,26 @@ def cells(values: pa.ChunkedArray, extension: str, labels: Sequence[str] = ()) -
 
 
 def facts(columns: Mapping[str, pa.ChunkedArray], labels: Mapping[str, Sequence[str]]) -> Cell:
-    """Several columns as one JSON object; a null stays a null."""
-    readers = {
-        name: _values(_plain(values), labels.get(name, ())) for name, values in columns.items()
-    }
+    """Several columns as one JSON object; a null stays a null.
+
+    Raises:
+        TypeError: a column of classes holds no numbers.
+    """
+    readers = {}
+    for name, values in columns.items():
+        column, classes = _plain(values), labels.get(name, ())
+        _require_numbers(column.type, classes)
+        readers[name] = _values(column, classes)
 
     def row(number: int) -> bytes:
         return _dump({name: read(number) for name, read in readers.items()})
 
     return row
+
+
+def _require_numbers(kind: pa.DataType, labels: Sequence[str]) -> None:
+    if labels and not (pa.types.is_integer(kind) or pa.types.is_null(kind)):
+        raise TypeError(f"it is declared as a column of classes, but holds '{kind}', no numbers")
 
 
 def _plain(values: pa.ChunkedArray) -> pa.Array:

@@ -64,9 +64,10 @@ class HuggingFaceSource:
 
 def _files(folder: Path) -> Iterator[ArrowFile]:
     if (folder / _SPLITS).is_file():
-        splits = ", ".join(map(str, _json(folder / _SPLITS).get("splits", [])))
+        found = _json(folder / _SPLITS).get("splits")
+        splits = ", ".join(map(str, found)) if isinstance(found, list) else ""
         raise ShardError(
-            f"it holds several splits: {splits}",
+            f"it holds several splits{': ' if splits else ''}{splits}",
             where=str(folder),
             fix=f"name one of them, for example '{folder.name}/train'",
         )

@@ -25,9 +25,11 @@ from loretta_framework.api.keys import key_hashes
 from loretta_plugin_tables.columns import Cell, cells, facts
 from loretta_plugin_tables.files import TableFile
 
-FORMAT = "1"
+FORMAT = "2"
 ABSENT, UNUSABLE = -1, -2
 """In place of a size: the cell is null; the cell cannot become the file that it should."""
+
+_MAX_KEY = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +167,21 @@ def _keys(file: TableFile, group: int, column: str, start: int, count: int) -> l
                 where=str(file.path),
                 fix="fill the column, or take `key` out of the source's settings",
             )
+        if not _may_be_key(text):
+            raise ShardError(
+                f"row {start + row} has the key {text[:200]!a} in column '{column}', "
+                "which no sample may have",
+                where=str(file.path),
+                fix=f"write keys of at most {_MAX_KEY} characters without dots, slashes and control "
+                "characters, or take `key` out of the source's settings",
+            )
         found.append(text)
     return found
+
+
+def _may_be_key(text: str) -> bool:
+    """Whether shards could hold the key: tokens are cached, and samples exported, under it."""
+    return len(text) <= _MAX_KEY and text.isprintable() and not any(c in text for c in "./\\")
 
 
 def _digest(path: Path) -> str:
