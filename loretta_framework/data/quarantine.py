@@ -58,6 +58,8 @@ class Quarantine:
         self._limit = max(TOLERATED, max_bad_fraction * rows) if max_bad_fraction else 0
         self._end = 0  # of what was read of the file
         self._catch_up()
+        # Once: later a line that is not complete is one that another rank is writing.
+        self._cut = self.path is not None and self.path.exists() and self._is_cut()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -114,12 +116,19 @@ class Quarantine:
         if self.path is None:
             return
         line = json.dumps(record).encode() + b"\n"
-        with self.path.open("ab+", buffering=0) as file:
-            if file.tell():
-                file.seek(-1, os.SEEK_END)
-                # Else a line that a kill cut short would swallow this one.
-                line = line if file.read(1) == b"\n" else b"\n" + line
+        if self._cut and self._is_cut():
+            line = b"\n" + line  # else a line that a kill cut short would swallow this one
+        self._cut = False
+        with self.path.open("ab", buffering=0) as file:
             file.write(line)  # at once and at the end, so that the lines of ranks do not mix
+
+    def _is_cut(self) -> bool:
+        """Whether the file ends within a line."""
+        assert self.path is not None
+        with self.path.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 1))
+            return file.read(1) not in (b"", b"\n")
 
     def _catch_up(self) -> None:
         """Read the lines that were added since; one that is not complete is left for later."""

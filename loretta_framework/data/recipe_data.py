@@ -138,9 +138,9 @@ def sets_of_shards(
     for shard in left.values():
         groups.setdefault(series_of(shard), []).append(shard)
     for series, group in groups.items():
-        item = DataSet(name="paths", shards=group, modalities=list(parts.modalities))
+        of_all = DataSet(name="paths", shards=group, modalities=list(parts.modalities))
         name = re.split(r"[/\\]", series)[-1] or "shards"
-        plan = replace(_plan(item, "paths", tuple(group)), name=name)
+        plan = replace(_plan(of_all, "paths", tuple(group)), name=name)
         sets.append(RecipeSet(plan, declared=False))
     return sets
 

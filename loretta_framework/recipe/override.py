@@ -13,6 +13,7 @@ from loretta_framework.recipe.origins import Origin, Tree, at, child, item_names
 from loretta_framework.recipe.schema import Recipe
 from loretta_framework.recipe.wording import described
 from loretta_framework.recipe.yaml_reader import KeyPath, parse_yaml
+from loretta_framework.shards.remote.locations import without_queries
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class _Refused(Exception):
     """An override that cannot be applied, with its problem."""
 
     def __init__(self, text: str, what: str, fix: str) -> None:
-        self.problem = Problem(what, f"--set {text}", fix)
+        self.problem = Problem(what, without_queries(f"--set {text}"), fix)
         super().__init__(what)
 
 
@@ -123,12 +124,13 @@ def _require_alone(override: _Override, others: list[_Override]) -> None:
         length = min(len(other.path), len(override.path))
         if other.path[:length] == override.path[:length]:
             same = other.path == override.path
+            shown = without_queries(other.text)
             what = "sets the same key as" if same else "sets what is also set by"
-            raise _Refused(override.text, f"{what} '--set {other.text}'", "keep one of the two")
+            raise _Refused(override.text, f"{what} '--set {shown}'", "keep one of the two")
 
 
 def _apply(tree: Tree, override: _Override) -> None:
-    origin = Origin("override", f"--set {override.text}")
+    origin = Origin("override", without_queries(f"--set {override.text}"))
     path = override.path
     for end in range(1, len(path)):
         if at(tree.data, path[:end]) is None:

@@ -30,7 +30,8 @@ def pax_records(data: bytes) -> dict[str, str]:
         if keyword in ("path", "size"):
             if keyword in records:
                 raise ValueError(f"it states '{keyword}' twice")
-            records[keyword] = _path(value) if keyword == "path" else _size(value)
+            # A slash at the end means nothing here: what is a folder the header says.
+            records[keyword] = _path(value.rstrip(b"/")) if keyword == "path" else _size(value)
         else:
             records[keyword] = ""
     return records

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 import wave
 from collections.abc import Callable, Mapping
@@ -224,6 +225,128 @@ def test_any_shards_can_be_checked_with_a_recipe(
     assert main(["data", "lint", shard, "--recipe", str(path), "--json"]) == 2
     told = json.loads(capsys.readouterr().out)
     assert [(f["code"], f["key"]) for f in told["findings"]] == [("unreadable-media", "i0")]
+
+
+TEXTS = """
+schema_version: 1
+name: texts
+modalities: {text: {kind: text_bytes, settings: {max_tokens: 64}}}
+data:
+  train: [{name: one, shards: ONE, modalities: [text]SOURCE}]
+  test: [{name: two, shards: TWO, modalities: [text]SOURCE}]
+train: {steps: 4}
+"""
+
+
+def lint_texts(folder: Path, one: str, two: str, source: str = "") -> list[Finding]:
+    text = TEXTS.replace("ONE", one).replace("TWO", two).replace("SOURCE", source)
+    (folder / "t.yaml").write_text(text)
+    return list(lint_recipe(loretta.load_recipe(folder / "t.yaml"), children=1))
+
+
+def write_texts(folder: Path, name: str, texts: list[str], first: int = 0) -> None:
+    with ShardWriter(folder, name) as writer:
+        for number, text in enumerate(texts, first):
+            writer.write(f"{number:06d}", {"text.txt": text.encode()})
+
+
+def test_a_shard_of_two_splits_is_a_leak_whatever_it_holds(tmp_path: Path) -> None:
+    write_texts(tmp_path, "a", ["yes", "no", "yes"])
+    (finding,) = lint_texts(tmp_path, "a-*.tar", "a-000000.tar")
+    assert (finding.severity, finding.code) == ("error", "leak")
+    assert finding.shard == str(tmp_path / "a-000000.tar")
+    assert finding.what == "test/two and train/one name the same shard"
+    shutil.copy(tmp_path / "a-000000.tar", tmp_path / "copy.tar")
+    (finding,) = lint_texts(tmp_path, "a-*.tar", "copy.tar")
+    assert (finding.severity, finding.code) == ("error", "leak")
+    assert f"under the same keys as {tmp_path / 'a-000000.tar'}" in finding.what
+    write_texts(tmp_path, "b", ["yes", "no", "no"])
+    assert lint_texts(tmp_path, "a-*.tar", "b-*.tar") == []
+
+
+def test_short_texts_are_items_where_many_of_them_differ(tmp_path: Path) -> None:
+    sentences = [f"short sentence no {n:02d}" for n in range(50)]
+    write_texts(tmp_path, "a", [*sentences, "one of train alone"])
+    write_texts(tmp_path, "b", ["one of test alone", *sentences], first=100)
+    found = lint_texts(tmp_path, "a-*.tar", "b-*.tar")
+    assert {(f.severity, f.code, f.member) for f in found} == {("error", "leak", "text.txt")}
+    assert sorted(f.key for f in found) == [f"{101 + n:06d}" for n in range(50)]
+    words = [f"class {n % 10}" for n in range(60)]
+    write_texts(tmp_path, "a", words)
+    write_texts(tmp_path, "b", words[:59])
+    assert lint_texts(tmp_path, "a-*.tar", "b-*.tar") == []
+
+
+def test_rows_of_two_splits_are_compared(tmp_path: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pytest.importorskip("loretta_plugin_tables")
+    source = ", source: {kind: tables.parquet, settings: {columns: {c: text.txt}}}"
+
+    def write(name: str, texts: list[str]) -> None:
+        pq.write_table(pa.table({"c": texts}), tmp_path / name)
+
+    write("a.parquet", ["yes", "no", "yes"])
+    (finding,) = lint_texts(tmp_path, "a.parquet", "a.parquet", source)
+    assert (finding.code, finding.what) == ("leak", "test/two and train/one name the same shard")
+    shutil.copy(tmp_path / "a.parquet", tmp_path / "copy.parquet")
+    (finding,) = lint_texts(tmp_path, "a.parquet", "copy.parquet", source)
+    assert (finding.severity, finding.code) == ("error", "leak")
+    sentences = [f"short sentence no {n:02d}" for n in range(50)]
+    write("a.parquet", [*sentences, "one of train alone"])
+    write("b.parquet", ["one of test alone", sentences[7]])
+    (finding,) = lint_texts(tmp_path, "a.parquet", "b.parquet", source)
+    assert told([finding]) == [("error", "leak", "000000001", "text.txt")]
+    assert (finding.shard, finding.offset) == (str(tmp_path / "b.parquet"), None)
+
+
+def test_copied_tables_of_which_splits_take_other_columns_are_a_leak(tmp_path: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pytest.importorskip("loretta_plugin_tables")
+    pq.write_table(pa.table({"c": ["a", "b"], "d": ["e", "f"]}), tmp_path / "a.parquet")
+    shutil.copy(tmp_path / "a.parquet", tmp_path / "b.parquet")
+    source = ", source: {kind: tables.parquet, settings: {columns: {COLUMN: text.txt}}}"
+    text = TEXTS.replace("ONE", "a.parquet").replace("TWO", "b.parquet")
+    for column in ("c", "d"):
+        text = text.replace("SOURCE", source.replace("COLUMN", column), 1)
+    (tmp_path / "t.yaml").write_text(text)
+    (finding,) = lint_recipe(loretta.load_recipe(tmp_path / "t.yaml"), children=1)
+    assert (finding.severity, finding.code, finding.data_set) == ("error", "leak", "test/two")
+    assert finding.what == "its tables are those of train/one, copied"
+
+
+def test_shards_of_two_splits_in_one_folder_may_use_the_same_keys(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("train", "test", "more"):
+        write_texts(tmp_path / "d", name, [f"{name} sentence"])
+    text = TEXTS.replace("ONE", "d/train-*.tar").replace("TWO", "d/test-*.tar")
+    (tmp_path / "t.yaml").write_text(text.replace("SOURCE", ""))
+    command = ["data", "lint", str(tmp_path / "d"), "--recipe", str(tmp_path / "t.yaml")]
+    assert main(command) == 0
+    assert capsys.readouterr().out == "0 errors, 0 warnings\n"
+    (tmp_path / "d" / "more-000000.tar").rename(tmp_path / "d" / "train-000001.tar")
+    assert main(command) == 2
+    assert "duplicate-key" in capsys.readouterr().out
+
+
+def test_members_that_are_one_part_are_told_in_the_words_of_training(tmp_path: Path) -> None:
+    with ShardWriter(tmp_path, "a") as writer:
+        writer.write("k", {"text.txt": b"one", "text.caption": b"two"})
+    write_texts(tmp_path, "b", ["three"])
+    (finding,) = lint_texts(tmp_path, "a-*.tar", "b-*.tar")
+    assert told([finding]) == [("error", "duplicate-part", "k", "text.txt")]
+    assert finding.what == "'text.caption' and 'text.txt' are both text number 0"
+    assert finding.fix == "number the members: image.0.png, image.1.png"
+
+
+def test_an_order_is_judged_by_the_modalities_of_the_recipe(tmp_path: Path) -> None:
+    order = b'["text.0", "speech.0"]'
+    with ShardWriter(tmp_path, "a") as writer:
+        writer.write("k", {"text.txt": b"one", "sequence.json": order})
+        writer.write("l", {"text.txt": b"one", "text.1.txt": b"two", "sequence.json": order})
+    write_texts(tmp_path, "b", ["three"])
+    (finding,) = lint_texts(tmp_path, "a-*.tar", "b-*.tar")
+    assert told([finding]) == [("error", "bad-sequence", "l", "sequence.json")]
 
 
 HOSTILE = """

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 from collections import Counter
 
 import pytest
@@ -89,6 +90,21 @@ def test_a_set_with_a_small_share_still_comes_at_its_rate() -> None:
     order = Order(sets_of([1.0, 0.001]), 0, "causal")
     counts = Counter(order.at(position)[0] for position in range(4 * order.block))
     assert abs(counts[1] - 4 * order.block * 0.001 / 1.001) < 1
+
+
+def test_a_tiny_share_does_not_make_a_start_expensive() -> None:
+    """A block of it has a million positions; memory stands for the time, of which it takes most."""
+    sets = sets_of([1.0, 1e-6])
+    for position in (0, 10**12):
+        order = Order(sets, 0, "causal")
+        assert order.block == 1 << 20
+        tracemalloc.start()
+        try:
+            order.rows(position, position + 32)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 4 << 20  # with numbers of eight bytes it was 41 MB
 
 
 def test_an_order_survives_pickling() -> None:

@@ -186,8 +186,37 @@ def test_any_shards_can_be_shown_with_a_recipe(
     shards = str(tmp_path / "t-000000.tar")
     assert main(["data", "preview", shards, "--recipe", str(recipe)]) == 0
     out = capsys.readouterr().out
-    assert "test/paths" in out
+    assert "train/s " in out
     assert "speech  missing" in out
+    (tmp_path / "t-000000.tar").rename(tmp_path / "u-000000.tar")
+    assert main(["data", "preview", str(tmp_path / "u-000000.tar"), "--recipe", str(recipe)]) == 0
+    assert "paths/u " in capsys.readouterr().out
+
+
+def test_shards_of_two_splits_in_one_folder_are_shown_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("train", "test"):
+        with ShardWriter(tmp_path / "d", name) as writer:
+            writer.write("0", {"text.txt": name.encode()})
+    head, _, _ = RECIPE.partition("data:")
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        f"{head}data:\n  train: [{{name: s, shards: 'd/train-*.tar', modalities: [text]}}]\n"
+    )
+    assert main(["data", "preview", str(tmp_path / "d"), "--recipe", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "train/s  1 of 1 samples" in out
+    assert "paths/test  1 of 1 samples" in out
+
+
+def test_a_label_that_is_no_unicode_does_not_break_the_page(recipe: Path, tmp_path: Path) -> None:
+    with ShardWriter(tmp_path, "t") as writer:
+        writer.write("a", {"text.txt": b"hi", "meta.json": b'{"digit": "\\ud800"}'})
+    html = tmp_path / "sheet.html"
+    assert main(["data", "preview", "--recipe", str(recipe), "--html", str(html)]) == 0
+    assert "\\ud800" in Page(html.read_text("utf-8")).text
+    assert not list(tmp_path.glob(".*.tmp"))
 
 
 def test_rows_are_spread_or_drawn() -> None:

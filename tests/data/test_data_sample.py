@@ -121,6 +121,27 @@ def test_labels_are_text_from_meta(write: Write, toy: SimpleNamespace) -> None:
     assert SetReader(toy.set("s", shards)).read(0).label is None
 
 
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [("7", "7"), ("-1", "-1"), ('"seven"', "seven"), ('""', ""), ("true", "True"),
+     ("null", None), ("[1]", None), ("1.5", None), ("1.0", None), ('{"a": 1}', None)],
+)  # fmt: skip
+def test_only_text_whole_numbers_and_truth_values_are_labels(
+    value: str, label: str | None, write: Write, toy: SimpleNamespace
+) -> None:
+    meta = f'{{"digit": {value}}}'.encode()
+    shards = write("labels", {"a": {"image.bin": b"I", "meta.json": meta}})
+    reader = SetReader(toy.set("s", shards, label="meta.digit"))
+    if label is not None:
+        assert reader.read(0).label == label
+        return
+    with pytest.raises(DamagedSampleError) as error:
+        reader.read(0)
+    told = f"'meta.digit' must be text, a whole number or true/false, but is {value}"
+    assert told in str(error.value)
+    assert "key 'a', member 'meta.json'" in error.value.where
+
+
 def test_a_source_maps_members(write: Write, toy: SimpleNamespace) -> None:
     class Foreign:
         def modality_of(self, member: str) -> str | None:

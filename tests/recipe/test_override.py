@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loretta_framework.api.errors import RecipeError
+from loretta_framework.api.errors import LorettaError, RecipeError
 from loretta_framework.recipe.load import load_recipe
 
 
@@ -181,3 +181,23 @@ def test_the_order_of_overrides_never_matters(workshop: Any, data: st.DataObject
     shuffled = data.draw(st.permutations(overrides))
     assert loaded(path, *overrides) == loaded(path, *shuffled)
     assert load_recipe(path, overrides).origins == load_recipe(path, shuffled).origins
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.train.0.shards=http://[::1/x.tar?sig=SECRET"], "cannot be used"),
+        (["data.train.0.shards=['http://[::1/x.tar?sig=SECRET', b.tar]"], "cannot be used"),
+        (["data.train.0.shards=https://h/*.tar?sig=SECRET"], "'*' cannot be used over http"),
+        (["data.train.9.shards=https://h/x.tar?sig=SECRET,x"], "has no item '9'"),
+        (["data.train.0.shards=https://h/x.tar?sig=SECRET"] * 2, "sets the same key as"),
+    ],
+)
+def test_the_query_of_a_url_is_not_shown(workshop: Any, overrides: list[str], message: str) -> None:
+    from loretta_framework.recipe.engine import make_plan
+
+    with pytest.raises(LorettaError) as caught:
+        make_plan(load_recipe(workshop.recipe(), overrides))
+    assert message in str(caught.value)
+    assert "?..." in str(caught.value)
+    assert "SECRET" not in str(caught.value)

@@ -73,14 +73,14 @@ def test_the_command_that_damage_names_mends_it(tar: Tar) -> None:
     damage(path)
     assert "1 fresh" in run("index", str(path))
     with pytest.raises(DamagedSampleError) as caught:
-        open_index([path]).read(0)
+        open_index([path]).read(0, 0)
     (finding,) = lint_shard(path)
     command = f"loretta data index --anew '{path}'"
     for fix in (caught.value.fix, finding.fix):
         assert fix.endswith(f": {command}")
     assert "1 shards read anew, 0 fresh" in run(*shlex.split(command)[2:])
     assert list(lint_shard(path)) == []
-    assert open_index([path]).read(0) == [b"iello"]
+    assert open_index([path]).read(0, 0) == b"iello"
     assert "0 shards read anew, 1 fresh" in run("index", str(path))
 
 

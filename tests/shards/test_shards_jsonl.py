@@ -97,6 +97,7 @@ def test_the_same_lines_give_the_same_bytes(tmp_path: Path) -> None:
     [
         ("{", "train.jsonl line 2: it is not JSON"),
         ('{"text": "x", "v": Infinity}', "'Infinity' is no JSON number"),
+        ('{"text": "x", "v": [1e999]}', "a number that is too large for a float"),
         ('"text"', "it must be an object, but is str"),
         ("\udcff{}", "it is not JSON"),
         ({"id": "one", "text": "x"}, "line 1 has the same 'id'"),
@@ -118,6 +119,7 @@ def test_the_same_lines_give_the_same_bytes(tmp_path: Path) -> None:
         ({"text": "x", "sequence": ["text.0", "text.0"]}, "must name each part once"),
         ({"text": "x", "sequence": "text.0"}, "must name each part once"),
         ({"text": "x", "sequence": [0]}, "must name each part once"),
+        ({"text": "x", "sequence": ["text." + "1" * 5000]}, "must name each part once"),
     ],
 )
 def test_a_bad_line_is_named_and_may_be_left_out(tmp_path: Path, line: Any, message: str) -> None:

@@ -12,12 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from loretta_framework.api.errors import ShardError
 from loretta_framework.cli.main import main
+from loretta_framework.shards import scan
 from loretta_framework.shards.index import open_index
+from loretta_framework.shards.linting import lint
 from loretta_framework.shards.linting.contents import Contents, same_content
 from loretta_framework.shards.linting.findings import Finding, tally
 from loretta_framework.shards.linting.inspection import MAX_JSON_BYTES
 from loretta_framework.shards.linting.lint import is_fatal, lint_shard, lint_shards
+from loretta_framework.shards.members import MemberName, parse_member
 
 Tar = Callable[..., Path]
 
@@ -119,6 +123,7 @@ def test_doubtful_members_are_warnings(tar: Tar) -> None:
         (["text", "image", "text.1"], None),
         (["text.0", "image.0", "speech.0"], "no such member"),
         (["text.0", "text.0"], "twice"),
+        (["text." + "1" * 5000], "no such member"),
         ({"text": 0}, "list of names"),
         ([1], "list of names"),
     ],
@@ -217,16 +222,107 @@ def test_contents_of_one_checksum_are_compared_byte_by_byte(tar: Tar) -> None:
     assert not same_content(a, c)
 
 
-def test_the_shard_is_refused_exactly_when_a_finding_is_fatal(tar: Tar) -> None:
-    from loretta_framework.api.errors import ShardError
+BOUNDS = [
+    ("MAX_SAMPLE_MEMBERS", 3, "a sample may have at most 3 members"),
+    ("MAX_NAMES", 6, "at most 6 different names"),
+    ("MAX_SHAPE_NAMES", 3, "too many different sets of members"),
+    ("MAX_KEY_BYTES", 3, "may have at most 3 bytes together"),
+]
 
+
+def test_the_shard_is_refused_exactly_when_a_finding_is_fatal(
+    tar: Tar, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for _, member in FAULTS:
         path = tar([GOOD[0], member, GOOD[2]])
-        if any(map(is_fatal, lint_shard(path))):
-            with pytest.raises(ShardError):
-                open_index([path])
-        else:
-            open_index([path])
+        assert lint_refuses(path) == index_refuses(path), member
+    for code, names in (("", 3), ("too-many", 4)):
+        path = tar([(f"a.image.{n}.png", b"x") for n in range(names)])
+        with monkeypatch.context() as bound:
+            bound.setattr(scan, "MAX_SAMPLE_MEMBERS", 3)
+            assert codes(path) == ([code] if code else [])
+
+
+@pytest.mark.parametrize(("bound", "limit", "what"), BOUNDS)
+def test_the_bounds_of_the_index_are_those_of_lint(
+    bound: str, limit: int, what: str, tar: Tar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, bound, limit)
+    refused = []
+    for samples in range(1, 7):
+        for members in range(1, 5):
+            path = tar(
+                [(f"k{s}.m{s}x{m}.txt", b"x") for s in range(samples) for m in range(members)]
+            )
+            found = list(lint_shard(path))
+            assert any(map(is_fatal, found)) == index_refuses(path), (samples, members)
+            refused.append(bool(found))
+            if found:
+                assert {f.code for f in found} == {"too-many"}
+                assert what in found[0].what
+                assert found[0].fix
+                assert len(found) == (samples if bound == "MAX_SAMPLE_MEMBERS" else 1)
+    assert True in refused
+    assert False in refused
+
+
+def lint_refuses(path: Path) -> bool:
+    return any(map(is_fatal, lint_shard(path)))
+
+
+def index_refuses(path: Path) -> bool:
+    try:
+        open_index([path])
+    except ShardError:
+        return True
+    return False
+
+
+def test_time_grows_with_the_members_not_with_their_square(
+    tar: Tar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counts comparisons of names: a list or a tuple of members compares each with all before."""
+    compared = 0
+
+    class Name(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    def parse(path: str) -> MemberName:
+        name = parse_member(path)
+        return MemberName(name.key, name.modality, name.instance, name.extension, Name(name.local))
+
+    monkeypatch.setattr(lint, "parse_member", parse)
+    many = 1000
+    assert codes(tar([(f"a.image.{n}.png", b"x") for n in range(many)])) == []
+    turns = [(f"{'ab'[n % 2]}.m{n}.txt", b"x") for n in range(many)]
+    assert codes(tar(turns)) == ["non-adjacent"] * (many - 2)
+    assert compared < 20 * many
+
+
+def test_two_members_that_are_one_part_are_told(tar: Tar) -> None:
+    (finding,) = lint_shard(tar([("a.text.txt", b"x"), ("a.text.caption", b"y")]))
+    assert (finding.severity, finding.code) == ("error", "duplicate-part")
+    assert (finding.key, finding.member) == ("a", "text.caption")
+    assert finding.what == "'text.txt' and 'text.caption' are both text number 0"
+    assert finding.fix == "number the members: image.0.png, image.1.png"
+    assert not is_fatal(finding)
+
+
+def test_an_order_that_leaves_out_a_part_is_told(tar: Tar) -> None:
+    names = ("a.text.txt", "a.text.1.txt", "a.facts.json", "a.meta.json")
+    members = [(name, b"1") for name in names]
+    path = tar([*members, ("a.sequence.json", b'["text.0"]')])
+    (finding,) = lint_shard(path)
+    assert (finding.severity, finding.code) == ("warning", "incomplete-sequence")
+    assert finding.what == "it leaves out text.1"
+    assert finding.fix
 
 
 def test_the_command_prints_findings_and_counts(
@@ -271,6 +367,18 @@ def test_names_cannot_move_the_cursor() -> None:
     finding = Finding("error", "bad-name", "w", "f", "s.tar", 3, "k\x1b[2J", "m\x07")
     assert "\x1b" not in str(finding)
     assert "\x07" not in str(finding)
+
+
+def test_what_stands_in_the_data_is_printed_escaped(
+    tar: Tar, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order = json.dumps(["\x1b]0;owned\x07"]).encode()
+    path = tar([("a.text.txt", b"x"), ("a.sequence.json", order)], "esc.tar")
+    assert main(["data", "lint", str(path)]) == 2
+    assert r"it names '\x1b]0;owned\x07', but" in capsys.readouterr().out
+    path = tar([("a.text.txt", b"x"), ("a.sequence.json", b'["\\ud800"]')], "lone.tar")
+    assert main(["data", "lint", str(path)]) == 2
+    assert r"it names '\ud800', but" in capsys.readouterr().out
 
 
 def test_lint_reads_from_any_file_like_tar(tmp_path: Path) -> None:

@@ -58,9 +58,9 @@ class DecodeCheck:
             place = bisect_right(starts, number) - 1
             reader, row = readers[place], number - starts[place]
             verdicts = list(self._row(reader, decoder, row))
-            if any(code == "damaged-member" for code, _, _ in verdicts):
-                if _clashes(reader, self.sets[place][1], row):
-                    return [("duplicate-part", member, what) for _, member, what in verdicts]
+            damaged = any(code == "damaged-member" for code, _, _ in verdicts)
+            if damaged and _clashes(reader, self.sets[place][1], row):
+                return [("duplicate-part", member, what) for _, member, what in verdicts]
             return verdicts
 
         return answer

@@ -29,7 +29,6 @@ from loretta_framework.shards.linting.findings import Finding
 from loretta_framework.shards.linting.lint import is_fatal, lint_shard
 from loretta_framework.shards.linting.repeats import repeated_keys, repeated_samples
 
-
 _OF_PARTS = frozenset({"bad-sequence", "duplicate-part", "incomplete-sequence"})
 """What depends on how the recipe maps members to parts: decoding tells it, by that mapping."""
 

@@ -77,7 +77,8 @@ def lint_media(
         try:
             opened.append((item, SetReader(item.plan, item.source)))
         except LorettaError as error:
-            yield Finding("error", "nothing-usable", error.what, error.fix, data_set=item.title)
+            what = f"{error.what} ({error.where})" if error.where else error.what
+            yield Finding("error", "nothing-usable", what, error.fix, data_set=item.title)
     check = DecodeCheck(
         tuple((item.plan, item.source) for item, _ in opened),
         parts.modalities,

@@ -9,7 +9,7 @@ import io
 import os
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from loretta_framework.api.errors import ShardError
 from loretta_framework.shards.linting.bounds import FIX, Bounds
@@ -107,7 +107,7 @@ class _Lint:
         self.shard, self.file, self.contents = shard, file, contents
         self.key = ""
         self.members: dict[str, None] = {}  # of the sample in progress, in file order
-        self.sequence: tuple[Header, object] | None = None
+        self.sequence: tuple[Header, Any] | None = None
         # A tuple takes a quarter of a set: only for a key that comes again is there a set.
         self.known: dict[str, tuple[str, ...] | set[str]] = {}
         self.bounds = Bounds()

@@ -17,6 +17,7 @@ SCHEMES = ("http", "https", "s3", "gs")
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_QUERY = re.compile(r"(https?://[^\s?'\"]*)\?[^\s'\"]+", re.IGNORECASE)
 _SAFE = "%/:=&?~+!$,;'@()*[]{}-._"
 _ALLOWED = "a shard lies at a local path or at an http://, https://, s3:// or gs:// URL"
 
@@ -82,6 +83,11 @@ def shown(location: str) -> str:
         host = host.partition("?")[0]
         path += "?..." if question else ""
     return f"{head}://{host}{slash}{path}"
+
+
+def without_queries(text: str) -> str:
+    """A text with web URLs anywhere in it, as it may stand in a message; see `shown`."""
+    return _QUERY.sub(r"\1?...", text)
 
 
 def indexing_anew(location: str) -> str:

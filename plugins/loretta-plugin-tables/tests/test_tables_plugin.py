@@ -256,6 +256,15 @@ def test_a_row_without_key_is_refused(tmp_path: Path, hole: str | None) -> None:
         opened(tmp_path, {"c": "t.txt"}, key="id")
 
 
+@pytest.mark.parametrize("key", ["a.b", "d/a", "d\\a", "a\nb", "\u202e", "k" * 1001])
+def test_a_key_that_no_shard_could_hold_is_refused(tmp_path: Path, key: str) -> None:
+    path = parquet(tmp_path / "a.parquet", rows=1, id=pa.array(["p", key]), c=pa.array(["x", "y"]))
+    with pytest.raises(ShardError, match=r"row 1 has the key .* in column 'id'") as caught:
+        opened(tmp_path, {"c": "t.txt"}, key="id")
+    assert caught.value.where == str(path)
+    assert "without dots, slashes" in caught.value.fix
+
+
 def test_two_rows_with_one_key_are_refused(tmp_path: Path) -> None:
     parquet(tmp_path / "a.parquet", id=pa.array(["p", "q"]), c=pa.array(["x", "y"]))
     parquet(tmp_path / "b.parquet", id=pa.array(["p"]), c=pa.array(["z"]))
@@ -448,10 +457,16 @@ def test_classes_become_their_names(tmp_path: Path) -> None:
         hand_made(tmp_path / "more", labels=[3]).read(0, 0)
 
 
-def hand_made(folder: Path, labels: list[int], **state: Any) -> Any:
+@pytest.mark.parametrize("meta", [False, True])
+def test_classes_that_are_no_numbers_are_refused(tmp_path: Path, meta: bool) -> None:
+    with pytest.raises(ShardError, match="a column of classes, but holds no whole"):
+        hand_made(tmp_path, labels=["cat"], meta=meta)
+
+
+def hand_made(folder: Path, labels: list[Any], meta: bool = False, **state: Any) -> Any:
     """The same files, written by hand."""
     (folder / "d").mkdir(parents=True)
-    table = pa.table({"label": pa.array(labels, pa.int64())})
+    table = pa.table({"label": pa.array(labels), "text": pa.array(["x"] * len(labels))})
     with (
         pa.OSFile(str(folder / "d" / "data.arrow"), "wb") as file,
         pa.ipc.new_stream(file, table.schema) as stream,
@@ -461,9 +476,8 @@ def hand_made(folder: Path, labels: list[int], **state: Any) -> Any:
     (folder / "d" / "dataset_info.json").write_text(json.dumps({"features": features}))
     state = {"_data_files": [{"filename": "data.arrow"}], **state}
     (folder / "d" / "state.json").write_text(json.dumps(state))
-    return HuggingFaceSource(TableSettings(columns={"label": "label.txt"}), None).open(
-        ["d"], folder
-    )
+    columns, facts = ({"text": "t.txt"}, ["label"]) if meta else ({"label": "label.txt"}, [])
+    return HuggingFaceSource(TableSettings(columns=columns, meta=facts), None).open(["d"], folder)
 
 
 @pytest.mark.parametrize(
@@ -487,6 +501,9 @@ def test_a_folder_of_splits_or_of_something_else(tmp_path: Path) -> None:
     source = HuggingFaceSource(TableSettings(columns={"caption": "text.txt"}), None)
     shutil.copytree(SAVED, tmp_path / "saved")
     with pytest.raises(ShardError, match="holds several splits: train, test"):
+        source.open(["saved"], tmp_path)
+    (tmp_path / "saved/dataset_dict.json").write_text('{"splits": 5}')
+    with pytest.raises(ShardError, match=r"holds several splits\n"):
         source.open(["saved"], tmp_path)
     (tmp_path / "other").mkdir()
     with pytest.raises(ShardError, match=r"there is no state.json"):

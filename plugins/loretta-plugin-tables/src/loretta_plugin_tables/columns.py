@@ -65,7 +65,7 @@ def facts(columns: Mapping[str, pa.ChunkedArray], labels: Mapping[str, Sequence[
 
 def _require_numbers(kind: pa.DataType, labels: Sequence[str]) -> None:
     if labels and not (pa.types.is_integer(kind) or pa.types.is_null(kind)):
-        raise TypeError(f"it is declared as a column of classes, but holds '{kind}', no numbers")
+        raise TypeError("it is declared as a column of classes, but holds no whole numbers")
 
 
 def _plain(values: pa.ChunkedArray) -> pa.Array:
