@@ -113,23 +113,29 @@ class Transitive(NextTokenLoss):
         ]
         target = chosen[0].target
         if target is None:  # a lone link: nothing real is left to predict
-            return context.row(self._shuffled(pseudo, sample, context), sample)
+            return context.row(self._shuffled(pseudo, [], sample, context), sample)
         draw = context.random("all_modalities", sample)
         if draw.random() < settings.all_modalities_probability:
             real = [Segment(name, tokens) for name, tokens in sample.parts]
-            return context.row(self._shuffled(pseudo + real, sample, context), sample)
-        segments = [*pseudo, Segment(target, sample.tokens(target))]
+            return context.row(self._shuffled(pseudo, real, sample, context), sample)
+        real = [Segment(target, sample.tokens(target))]
         if settings.order == "any":
-            segments = self._shuffled(segments, sample, context)
-        return context.row(segments, sample)
+            return context.row(self._shuffled(pseudo, real, sample, context), sample)
+        return context.row([*pseudo, *real], sample)
 
     def _shuffled(
-        self, segments: list[Segment], sample: TokenizedSample, context: ObjectiveContext
+        self,
+        pseudo: list[Segment],
+        real: list[Segment],
+        sample: TokenizedSample,
+        context: ObjectiveContext,
     ) -> list[Segment]:
+        """All segments in a drawn order; a real one that comes first has nothing to go by."""
+        segments = [*pseudo, *real]
         order = context.random("order", sample).permutation(len(segments))
         shuffled = [segments[i] for i in order]
-        first = shuffled[0]
-        if first.weight > 0 and first.weight != self.settings.pseudo_weight:
+        if order[0] >= len(pseudo):  # told by its place: a pseudo segment may weigh as much
+            first = shuffled[0]
             shuffled[0] = Segment(
                 first.modality, first.tokens_T, self.settings.first_segment_weight
             )

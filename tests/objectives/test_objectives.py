@@ -153,6 +153,27 @@ def test_pseudo_weight_order_and_link_only_are_settings() -> None:
     assert all(sorted(segment_order(r)) == ["image", "speech"] for r in lone)
 
 
+@pytest.mark.parametrize("pseudo_weight", [0.0, 0.3, 0.5, 1.0])
+def test_only_a_real_first_segment_has_the_first_weight(pseudo_weight: float) -> None:
+    rows = transitive_rows(
+        pairs(60, "image", "text"),
+        pseudo_weight=pseudo_weight,
+        first_segment_weight=0.3,
+        order="any",
+    )
+    firsts = set()
+    for row in rows:
+        first = segment_order(row)[0]
+        firsts.add(first)
+        for weight, edge in zip(row.weights_T, row.edges_T, strict=True):
+            if edge < 0:
+                continue
+            name = row.edges[edge]
+            real = 0.3 if name.startswith("->") else 1.0
+            assert weight == pytest.approx(pseudo_weight if name.endswith("speech") else real)
+    assert firsts == {"speech", "image"}  # speech is what is made up
+
+
 def test_samples_without_a_walk_are_causal_rows() -> None:
     rows = transitive_rows(pairs(10, "text") + pairs(10, "image", "text", "speech"))
     assert all(segment_order(r) == ["text"] for r in rows[:10])
