@@ -24,6 +24,7 @@ BUNDLED = (
     "omics",
     "signals",
     "video",
+    "tables",
     "mamba",
     "hyena",
     "llm",

@@ -11,6 +11,7 @@ import pytest
 
 from loretta_framework.api.errors import PluginError
 from loretta_framework.registry import Registry
+from loretta_framework.registry.discovery import BUNDLED
 from loretta_framework.testing.broken_plugins import FAULTS, SOUND, write_plugin
 
 
@@ -183,3 +184,10 @@ def test_unknown_names_get_the_nearest_or_the_install_command(site: Path) -> Non
 def test_an_import_path_is_a_name_like_any_other(site: Path, name: str) -> None:
     with pytest.raises(PluginError, match="unknown"):
         Registry.discover().spec("modality", name)
+
+
+def test_every_plugin_of_this_project_is_known_by_name() -> None:
+    folders = (Path(__file__).parents[2] / "plugins").glob("loretta-plugin-*")
+    names = {folder.name.removeprefix("loretta-plugin-") for folder in folders}
+    assert len(names) >= 4
+    assert names <= set(BUNDLED)
