@@ -7,8 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from loretta_framework.api.atomic import write_bytes_atomically, write_json_atomically
 from loretta_framework.api.errors import LorettaError, RunDirectoryError, nearest
-from loretta_framework.checkpoint.atomic import write_bytes_atomically, write_json_atomically
 from loretta_framework.checkpoint.lock import RunLock
 from loretta_framework.recipe.plan import Plan
 

@@ -21,8 +21,8 @@ from typing import Any
 
 from torch import Tensor
 
+from loretta_framework.api.atomic import durable_file, plain_json, sync_directory
 from loretta_framework.api.errors import CheckpointError
-from loretta_framework.checkpoint.atomic import durable_file, plain_json, sync_directory
 from loretta_framework.checkpoint.directories import (
     ASIDE,
     candidates,

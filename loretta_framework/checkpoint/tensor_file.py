@@ -18,8 +18,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from loretta_framework.api.atomic import durable_file
 from loretta_framework.api.errors import CheckpointError
-from loretta_framework.checkpoint.atomic import durable_file
 from loretta_framework.checkpoint.manifest import FileRecord
 
 _NAMES = {

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
+from loretta_framework.api.atomic import sync_directory, write_json_atomically
 from loretta_framework.api.errors import CheckpointError, RunDirectoryError
 from loretta_framework.api.settings import Settings
-from loretta_framework.checkpoint.atomic import sync_directory, write_json_atomically
 from loretta_framework.checkpoint.directories import ASIDE
 from loretta_framework.checkpoint.manifest import FORMAT, FileRecord, require_digest
 from loretta_framework.checkpoint.store import find_checkpoint, load_checkpoint

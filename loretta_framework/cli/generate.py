@@ -58,7 +58,7 @@ def generate(
 
     Files that are there already are replaced.
     """
-    from loretta_framework.checkpoint.atomic import write_bytes_atomically
+    from loretta_framework.api.atomic import write_bytes_atomically
     from loretta_framework.inference import load
 
     model = load(run, device, warn=lambda text: click.echo(f"warning: {text}", err=True))

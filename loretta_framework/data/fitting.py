@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -205,12 +206,19 @@ def _fitted(modalities: Mapping[str, object], name: str) -> FittedTokenizer:
 
 
 def _save(tokenizer: FittedTokenizer, figures: Mapping[str, float], folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with replaced_folder(folder) as aside:
         tokenizer.save(aside)
         record = {"figures": dict(figures), "files": _hashes(aside)}
         (aside / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+@contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder to write into, which takes the name of `folder` when the block ends well."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield aside
         aside.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)

@@ -7,7 +7,6 @@ step that was not delivered. Only the parent writes.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +17,12 @@ from loretta_framework.data.decode import BadRow, Decoder, byte_limits
 from loretta_framework.data.loading.bad_runs import BadRuns
 from loretta_framework.data.loading.draws import open_draws
 from loretta_framework.data.loading.steps import StepDraws
-from loretta_framework.data.loading.supervision import MAX_DEATHS, ROW_SECONDS, supervised
+from loretta_framework.data.loading.supervision import (
+    MAX_DEATHS,
+    ROW_SECONDS,
+    context_of,
+    supervised,
+)
 from loretta_framework.data.loading.transport import StepResult, StepSamples, unpack
 from loretta_framework.data.loading.watch import Place
 from loretta_framework.data.loading.workers import WorkerDied
@@ -63,9 +67,7 @@ class Loader:
     ) -> None:
         self.readers = open_sets(plan.split("train"), sources)
         self.workers, self.row_seconds = workers, row_seconds
-        self._context = multiprocessing.get_context(
-            None if start_method == "auto" else start_method
-        )
+        self._context = context_of(start_method)
         decoder = Decoder(modalities, plan.vocabulary, plan.seed, byte_limits(plan))
         draws = open_draws(plan, self.readers, decoder, tokens)
         self._draws = StepDraws(plan, self.readers, draws, rank, world)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 
 from loretta_framework.api.errors import LorettaError
 from loretta_framework.data.decode import BadRow, Decoder
-from loretta_framework.data.loading.supervision import MAX_DEATHS, supervised
+from loretta_framework.data.loading.supervision import MAX_DEATHS, context_of, supervised
 from loretta_framework.data.loading.watch import Place, Watch
 from loretta_framework.data.loading.workers import WorkerDied
 from loretta_framework.data.sample import SetReader
@@ -74,7 +73,7 @@ def crashing_rows(
         LorettaError: a process died, and no row is to blame.
     """
     trial = _Trial(rows, decoder, modality)
-    context = multiprocessing.get_context(None if start_method == "auto" else start_method)
+    context = context_of(start_method)
 
     def blame(place: Place, cause: str) -> None:
         reader, row = rows[place.row]

@@ -100,6 +100,10 @@ class SetReader:
         """The declared modalities that a row has, from the index alone."""
         return self._shape(self._sample(row)).present
 
+    def clashes(self, row: int) -> bool:
+        """Whether two members of a row are the same part, which no byte of theirs could mend."""
+        return self._shape(self._sample(row)).clash is not None
+
     def sizes(self, row: int) -> tuple[tuple[str, int], ...]:
         """(modality, bytes) of each part of a row in declared order, without reading any."""
         sample = self._sample(row)

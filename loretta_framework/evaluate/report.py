@@ -9,8 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from loretta_framework.api.atomic import plain_json
 from loretta_framework.api.errors import InputError, PluginError
-from loretta_framework.checkpoint.atomic import plain_json
 from loretta_framework.checkpoint.run_directory import RunDirectory
 from loretta_framework.graph import Edge
 from loretta_framework.recipe.plan import Plan

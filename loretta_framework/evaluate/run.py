@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loretta_framework.api.atomic import write_json_atomically
 from loretta_framework.api.errors import InputError
-from loretta_framework.checkpoint.atomic import write_json_atomically
 from loretta_framework.checkpoint.run_directory import RunDirectory
 from loretta_framework.evaluate.context import EvaluationContext
 from loretta_framework.evaluate.gap import gap_closed, require_same_data

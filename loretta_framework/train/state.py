@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from loretta_framework.api.atomic import write_json_atomically
 from loretta_framework.api.errors import RunDirectoryError
-from loretta_framework.checkpoint.atomic import write_json_atomically
 from loretta_framework.checkpoint.lock import RunLock
 from loretta_framework.checkpoint.store import (
     find_checkpoint,

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-import loretta_framework.checkpoint.atomic as atomic
+import loretta_framework.api.atomic as atomic
+from loretta_framework.api.atomic import write_json_atomically
 from loretta_framework.api.errors import EXIT_USER, RunDirectoryError
-from loretta_framework.checkpoint.atomic import write_json_atomically
 from loretta_framework.checkpoint.run_directory import RunDirectory
 
 RECIPE = "name: töy\n"

@@ -169,6 +169,7 @@ def _main(data: Path, folder: Path) -> None:
     import warnings
 
     from loretta_framework.shards.linting.lint import lint_shards
+    from loretta_framework.testing.damaged_media import peak_mb
 
     warnings.simplefilter("ignore")  # of Pillow, on damaged tags
     told: dict[str, Any] = {"lint": {}, "loader": {}}
@@ -179,9 +180,7 @@ def _main(data: Path, folder: Path) -> None:
         if path.suffix == ".tgz":
             found += lint_shards([str(folder / f"{path.stem}.tar")])  # unpacked just now
         told["lint"][name] = [[f.severity, f.code, f.key, f.member] for f in found]
-    # ru_maxrss would be the peak of the process that this one came from.
-    status = Path("/proc/self/status").read_text().splitlines()
-    told["peak_bytes"] = next(int(x.split()[1]) * 1024 for x in status if x.startswith("VmHWM"))
+    told["peak_bytes"] = peak_mb() * 2**20
     print(json.dumps(told))
 
 

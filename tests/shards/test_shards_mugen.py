@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-import tarfile
 import wave
 from pathlib import Path
 from typing import Any
@@ -14,22 +13,10 @@ import numpy as np
 import pytest
 
 from loretta_framework.api.errors import InputError, MissingDependencyError, ShardError
-from loretta_framework.shards.members import parse_member
 from loretta_framework.shards.prepare import PrepareReport, parse, prepare
+from loretta_framework.testing.shard_contents import shard_samples as samples
 
 FOLDER = "model_seed_402/videos"
-
-
-def samples(out: Path, name: str = "train") -> dict[str, dict[str, bytes]]:
-    found: dict[str, dict[str, bytes]] = {}
-    for path in sorted(out.glob(f"{name}-[0-9]*.tar")):
-        with tarfile.open(path) as archive:
-            for info in archive:
-                member = parse_member(info.name)
-                file = archive.extractfile(info)
-                assert file is not None
-                found.setdefault(member.key, {})[member.local] = file.read()
-    return found
 
 
 def run(source: Path, out: Path, *options: str) -> PrepareReport:

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import sys
-import tarfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -22,24 +21,13 @@ from loretta_framework.shards.members import parse_member
 from loretta_framework.shards.prepare import PrepareReport, parse, prepare
 from loretta_framework.shards.preparers.keys import as_key, from_key
 from loretta_framework.shards.preparers.splitting import split_names
+from loretta_framework.testing.shard_contents import shard_samples as samples
 
 DATA = Path(os.environ.get("LORETTA_TEST_DATA", ""))
 needs_data = pytest.mark.skipif(
     "LORETTA_TEST_DATA" not in os.environ, reason="LORETTA_TEST_DATA is unset"
 )
 Samples = dict[str, dict[str, bytes]]
-
-
-def samples(out: Path, name: str) -> Samples:
-    found: Samples = {}
-    for path in sorted(out.glob(f"{name}-[0-9]*.tar")):
-        with tarfile.open(path) as archive:
-            for info in archive:
-                member = parse_member(info.name)
-                file = archive.extractfile(info)
-                assert file is not None
-                found.setdefault(member.key, {})[member.local] = file.read()
-    return found
 
 
 def run(source: Path, out: Path, *options: str, seed: int = 0) -> PrepareReport:

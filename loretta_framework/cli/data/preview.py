@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,16 +45,13 @@ def preview(
 
         print_sheets(sheets, Console())
         return
+    from loretta_framework.api.atomic import write_bytes_atomically
     from loretta_framework.data.preview.html import page
 
-    aside = html.with_name(f".{html.name}.tmp")
     try:
         html.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(page(_title(paths, recipe), sheets), "utf-8")
-        os.replace(aside, html)
+        write_bytes_atomically(html, page(_title(paths, recipe), sheets).encode())
     except OSError as error:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
         raise InputError(
             f"the page cannot be written: {error.strerror or error}",
             where=str(html),

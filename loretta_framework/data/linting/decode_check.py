@@ -14,12 +14,10 @@ from loretta_framework.api.errors import LorettaError
 from loretta_framework.api.protocols import Modality, Source
 from loretta_framework.api.settings import DEFAULT_MAX_BYTES
 from loretta_framework.data.decode import BUGS, DecodeFailure, Decoder
-from loretta_framework.data.parts import shape_parts
 from loretta_framework.data.sample import RawSample, SetReader
 from loretta_framework.recipe.plan import SetPlan
 from loretta_framework.sequence.vocabulary import Vocabulary
 from loretta_framework.shards.members import META, SEQUENCE
-from loretta_framework.shards.members import modality_of as by_name
 
 Verdict = tuple[str, str, str]
 """(code, modality or member, cause)."""
@@ -59,7 +57,7 @@ class DecodeCheck:
             reader, row = readers[place], number - starts[place]
             verdicts = list(self._row(reader, decoder, row))
             damaged = any(code == "damaged-member" for code, _, _ in verdicts)
-            if damaged and _clashes(reader, self.sets[place][1], row):
+            if damaged and reader.clashes(row):
                 return [("duplicate-part", member, what) for _, member, what in verdicts]
             return verdicts
 
@@ -106,14 +104,6 @@ class DecodeCheck:
             decoder.encode(reader, row, raw, values)
         except DecodeFailure as failure:
             yield "out-of-range", name, failure.row.cause
-
-
-def _clashes(reader: SetReader, source: Source | None, row: int) -> bool:
-    """Whether two members of a row are the same part, which no byte of theirs could mend."""
-    shape = int(reader.store.shape_S[int(reader.rows_R[row])])
-    mapping = by_name if source is None else source.modality_of
-    parts = shape_parts(reader.store.shapes[shape], reader.plan.modalities, mapping)
-    return parts.clash is not None
 
 
 def _code_of(member: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import multiprocessing
 from collections.abc import Callable, Generator
 from multiprocessing.context import BaseContext
 
@@ -16,6 +17,11 @@ MAX_DEATHS = 3
 
 ROW_SECONDS = 300.0
 """Time to wait for the decoding of one row."""
+
+
+def context_of(start_method: str) -> BaseContext:
+    """How processes start by a recipe's `data.start_method`; "auto" is the platform's own way."""
+    return multiprocessing.get_context(None if start_method == "auto" else start_method)
 
 
 def supervised(

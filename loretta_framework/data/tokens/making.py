@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 
 from loretta_framework.api.errors import LorettaError
 from loretta_framework.data.decode import BadRow
-from loretta_framework.data.loading.supervision import MAX_DEATHS, supervised
+from loretta_framework.data.loading.supervision import MAX_DEATHS, context_of, supervised
 from loretta_framework.data.loading.travelling_errors import from_json, to_json
 from loretta_framework.data.loading.watch import Place, Watch
 from loretta_framework.data.loading.workers import WorkerDied
@@ -73,10 +72,7 @@ def make_shards(
         return
     making = Making(maker, jobs)
     workers = min(workers, len(jobs))
-    method = start_method
-    if method == "auto":
-        method = "spawn" if workers > 1 else multiprocessing.get_start_method()
-    context = multiprocessing.get_context(method)
+    context = context_of("spawn" if start_method == "auto" and workers > 1 else start_method)
 
     def blame(place: Place, cause: str) -> None:
         making.leave_out(place, cause)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -12,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import cast
 
+from loretta_framework.api.atomic import write_bytes_atomically
 from loretta_framework.api.errors import InputError
 from loretta_framework.api.protocols import Modality, Source
 from loretta_framework.data.decode import BadRow, Decoder, byte_limits
@@ -171,12 +171,7 @@ def _bad_rows(reader: SetReader, job: Job, shard: TokenShard) -> list[BadRow]:
 
 
 def _write(folder: Path, manifest: Manifest) -> None:
-    aside = folder / f".{MANIFEST}"
-    with aside.open("wb") as file:
-        file.write(manifest.to_bytes())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, folder / MANIFEST)
+    write_bytes_atomically(folder / MANIFEST, manifest.to_bytes())
 
 
 def _require_ours(folder: Path) -> None:

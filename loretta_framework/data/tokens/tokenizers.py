@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from loretta_framework.api.atomic import write_json_atomically
 from loretta_framework.api.errors import CheckpointError
 from loretta_framework.api.protocols import Source
-from loretta_framework.data.fitting import fit_tokenizers, load_tokenizers, tokenizer_digests
+from loretta_framework.data.fitting import (
+    fit_tokenizers,
+    load_tokenizers,
+    replaced_folder,
+    tokenizer_digests,
+)
 from loretta_framework.data.loading.supervision import ROW_SECONDS
 from loretta_framework.data.tokens.manifest import (
     TOKENIZERS,
@@ -69,9 +73,7 @@ def fit_or_keep(
         start_method,
         row_seconds,
     )
-    aside = directory / f".{_RECORD}"
-    aside.write_text(json.dumps({"fitted_on": fitted_on}) + "\n")
-    os.replace(aside, directory / _RECORD)
+    write_json_atomically(directory / _RECORD, {"fitted_on": fitted_on})
     return figures
 
 
@@ -87,7 +89,8 @@ def take_tokenizers(plan: Plan, folder: Path, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     for item in plan.modalities:
         if item.fitted:
-            _copy(folder / TOKENIZERS / item.name, directory / item.name)
+            with replaced_folder(directory / item.name) as aside:
+                shutil.copytree(folder / TOKENIZERS / item.name, aside, dirs_exist_ok=True)
 
 
 def require_tokenizers_of(
@@ -108,18 +111,6 @@ def require_tokenizers_of(
         ],
         folder,
     )
-
-
-def _copy(source: Path, target: Path) -> None:
-    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    try:
-        shutil.copytree(source, aside, dirs_exist_ok=True)
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(aside, target)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
 
 
 def _recorded(directory: Path) -> str | None:

@@ -15,7 +15,7 @@ from loretta_framework.api.settings import Settings
 from loretta_framework.shards.members import META, SEQUENCE, parse_local
 from loretta_framework.shards.prepare import Say
 from loretta_framework.shards.preparers.captions import read_lines
-from loretta_framework.shards.preparers.keys import as_key
+from loretta_framework.shards.preparers.keys import as_key, as_name
 from loretta_framework.shards.preparers.left_out import LeftOut
 from loretta_framework.shards.preparing.card import CardFacts, source_file, source_files
 from loretta_framework.shards.preparing.sources import require_folder
@@ -85,7 +85,7 @@ def _tables(root: Path, options: Options) -> dict[str, Path]:
     paths = [root / name for name in options.lines] or sorted(root.glob("*.jsonl"))
     found: dict[str, Path] = {}
     for path in paths:
-        name = re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem).lstrip("_-0123456789")
+        name = as_name(path.stem)
         if not path.is_file() or not path.resolve().is_relative_to(root.resolve()):
             raise InputError(
                 f"the source holds no file '{path.name}'",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote, unquote
 
 from loretta_framework.shards.members import MAX_KEY_CHARACTERS
@@ -24,6 +25,11 @@ def as_key(name: str) -> str:
     if len(key) >= MAX_KEY_CHARACTERS:
         raise ValueError(f"the name is too long for a key ({len(key)} characters)")
     return key
+
+
+def as_name(text: str) -> str:
+    """A name for a set or a modality from that of a file; "" where nothing of it can be used."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text).lstrip("_-0123456789")
 
 
 def from_key(key: str) -> str:

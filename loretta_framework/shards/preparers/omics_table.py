@@ -17,7 +17,7 @@ from loretta_framework.api.errors import InputError, nearest
 from loretta_framework.api.settings import Settings
 from loretta_framework.shards.prepare import Say
 from loretta_framework.shards.preparers.clinic import Clinic, read_clinic
-from loretta_framework.shards.preparers.keys import as_key
+from loretta_framework.shards.preparers.keys import as_key, as_name
 from loretta_framework.shards.preparers.left_out import LeftOut
 from loretta_framework.shards.preparers.splitting import split_names
 from loretta_framework.shards.preparers.tables import (
@@ -151,7 +151,7 @@ def _files(folder: Path, options: Options) -> dict[str, Path]:
         name = stem(path)
         if name is None or not path.is_file() or path.name == options.labels:
             continue
-        assay = re.sub(r"[^a-z0-9_-]+", "_", name.lower()).lstrip("_-0123456789")
+        assay = as_name(name.lower())
         if not assay or assay in found:
             raise InputError(
                 f"'{path.name}' gives no assay name of its own (it would be '{assay}')",

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from loretta_framework.api.atomic import write_bytes_atomically
 from loretta_framework.api.errors import InputError, ShardError
 from loretta_framework.shards.index import index_path, open_index
 from loretta_framework.shards.linting.lint import lint_shard
@@ -142,8 +143,10 @@ def finish(
         "sets": [asdict(found) for found in sets],
         "sources": [asdict(source) for source in facts.sources],
     }
-    _write(out / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
-    _write(out / CARD, render(name, facts, sets, seed, options, digest.hexdigest()))
+    text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+    write_bytes_atomically(out / MANIFEST, text.encode())
+    card = render(name, facts, sets, seed, options, digest.hexdigest())
+    write_bytes_atomically(out / CARD, card.encode())
     return Finished(sets, digest.hexdigest(), warnings)
 
 
@@ -213,8 +216,7 @@ def _require_ours(out: Path, shards: Mapping[str, Sequence[Path]], sources: set[
     listed = bool(old) or not (out / CARD).is_file()
     for path in sorted(out.glob("*.tar")):
         match = _SHARD.fullmatch(path.name)
-        ours = match is None or match["set"] not in shards or path.name in known
-        if listed and match is not None and not ours:
+        if listed and match and match["set"] in shards and path.name not in known:
             raise InputError(
                 f"'{path.name}' is there, which no preparation wrote; recipes would find it among "
                 f"the shards of '{match['set']}'",
@@ -246,7 +248,7 @@ def _place(
     (out / CARD).unlink(missing_ok=True)
     moving = [{"name": key, "shards": [{"name": p.name} for p in p_]} for key, p_ in shards.items()]
     noted = {"name": name, "sets": [*old.get("sets", []), *moving]}
-    _write(out / MANIFEST, json.dumps(noted) + "\n")
+    write_bytes_atomically(out / MANIFEST, json.dumps(noted).encode() + b"\n")
     for path in out.glob("*.tar"):
         match = _SHARD.fullmatch(path.name)
         if path.name in _known(noted) or (match is not None and match["set"] in shards):
@@ -271,9 +273,3 @@ def _manifest(out: Path) -> dict[str, Any]:
         return {key: data[key] for key in ("name", "sets", "sources") if key in data}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-
-
-def _write(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.tmp")
-    aside.write_text(text, "utf-8")
-    os.replace(aside, path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import random
-import subprocess
 import sys
 
 import numpy as np
@@ -12,6 +11,8 @@ import pytest
 import soundfile
 from loretta_plugin_audio.mel_codes import MelCodes
 from loretta_plugin_audio.settings import MelCodesSettings
+
+from loretta_framework.testing.damaged_media import in_a_child, read_damaged
 
 FORMS = ("WAV", "FLAC", "OGG")
 
@@ -30,34 +31,20 @@ def mutated(data: bytes, draw: random.Random) -> bytes:
 def fuzz(form: str, count: int) -> tuple[int, int]:
     """(read, refused) of so many mutations; another exception is let through."""
     mel = MelCodes(MelCodesSettings(max_seconds=2.0))
-    draw = random.Random(form)
     file = io.BytesIO()
     tone_S = np.sin(np.arange(2400) / 5) / 2 + np.random.default_rng(0).normal(0, 0.05, 2400)
     soundfile.write(file, tone_S, 8000, format=form)
-    read = 0
-    for _ in range(count):
-        try:
-            value_S = mel.read(mutated(file.getvalue(), draw), form.lower())
-        except ValueError:
-            continue
+
+    def check(value_S: np.ndarray) -> None:
         assert value_S.ndim == 1
         assert np.isfinite(value_S).all()
-        read += 1
-    return read, count - read
 
-
-def in_a_child(form: str, count: int) -> tuple[int, int]:
-    """As `fuzz`, in a process of its own: a crash of the decoder is then a failure here."""
-    command = [sys.executable, __file__, form, str(count)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=550, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    read, refused = done.stdout.split()
-    return int(read), int(refused)
+    return read_damaged(mel.read, file.getvalue(), form.lower(), mutated, check, count)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_300_damaged_sounds(form: str) -> None:
-    read, refused = in_a_child(form, 300)
+    read, refused = map(int, in_a_child(__file__, form, "300").split())
     assert read + refused == 300
     assert refused > 0
 
@@ -65,7 +52,7 @@ def test_300_damaged_sounds(form: str) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("form", FORMS)
 def test_10000_damaged_sounds(form: str) -> None:
-    assert sum(in_a_child(form, 10_000)) == 10_000
+    assert sum(map(int, in_a_child(__file__, form, "10000").split())) == 10_000
 
 
 if __name__ == "__main__":

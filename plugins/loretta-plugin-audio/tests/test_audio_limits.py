@@ -7,7 +7,6 @@ import json
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,8 @@ import soundfile
 from loretta_plugin_audio.decoding import MAX_VALUES_A_SECOND, decode_file
 from loretta_plugin_audio.mel_codes import MelCodes
 from loretta_plugin_audio.settings import MelCodesSettings
+
+from loretta_framework.testing.damaged_media import cost_of
 
 MEL = MelCodes(MelCodesSettings())
 
@@ -102,25 +103,10 @@ def test_a_clip_of_the_longest_length_is_still_read(form: str) -> None:
         short.read(file_of(np.tile(fits, 2), 8000, form), "")
 
 
-def _peak_mb() -> float:
-    """Peak resident MB of this process; `ru_maxrss` would be that of the process it came from."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
-
-
 def _measure(path: str) -> None:
     """Read a file and print what that took. A small file goes first, so that all code is loaded."""
     MEL.read(file_of(np.sin(np.arange(9000) / 9).astype(np.float32), 44_100), "")
-    data = Path(path).read_bytes()
-    before = _peak_mb()
-    start, error = time.process_time(), ""
-    try:
-        MEL.read(data, "")
-    except ValueError as refused:
-        error = str(refused)
-    seconds = time.process_time() - start
-    rise = _peak_mb() - before
-    print(json.dumps({"error": error, "rise_mb": rise, "cpu_seconds": seconds}))
+    print(json.dumps(cost_of(MEL.read, Path(path).read_bytes())))
 
 
 if __name__ == "__main__":

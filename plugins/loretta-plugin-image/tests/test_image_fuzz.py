@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import random
-import subprocess
 import sys
 
+import numpy as np
 import pytest
 from loretta_plugin_image.pixels import Pixels
 from loretta_plugin_image.settings import PixelsSettings
 from PIL import Image
+
+from loretta_framework.testing.damaged_media import in_a_child, read_damaged
 
 FORMS = ("PNG", "JPEG", "WEBP")
 
@@ -29,33 +31,19 @@ def mutated(data: bytes, draw: random.Random) -> bytes:
 def fuzz(form: str, count: int) -> tuple[int, int]:
     """(read, refused) of so many mutations; another exception is let through."""
     pixels = Pixels(PixelsSettings(height=8, width=8, max_pixels=100_000))
-    draw = random.Random(form)
     picture = Image.effect_noise((40, 30), 60).convert("RGB")
     file = io.BytesIO()
     picture.save(file, form)
-    read = 0
-    for _ in range(count):
-        try:
-            value = pixels.read(mutated(file.getvalue(), draw), form.lower())
-        except ValueError:
-            continue
+
+    def check(value: np.ndarray) -> None:
         assert value.shape == (8, 8, 1)
-        read += 1
-    return read, count - read
 
-
-def in_a_child(form: str, count: int) -> tuple[int, int]:
-    """As `fuzz`, in a process of its own: a crash of the decoder is then a failure here."""
-    command = [sys.executable, __file__, form, str(count)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=550, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    read, refused = done.stdout.split()
-    return int(read), int(refused)
+    return read_damaged(pixels.read, file.getvalue(), form.lower(), mutated, check, count)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_300_damaged_pictures(form: str) -> None:
-    read, refused = in_a_child(form, 300)
+    read, refused = map(int, in_a_child(__file__, form, "300").split())
     assert read + refused == 300
     assert refused > 0
 
@@ -63,7 +51,7 @@ def test_300_damaged_pictures(form: str) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("form", FORMS)
 def test_10000_damaged_pictures(form: str) -> None:
-    assert sum(in_a_child(form, 10_000)) == 10_000
+    assert sum(map(int, in_a_child(__file__, form, "10000").split())) == 10_000
 
 
 if __name__ == "__main__":

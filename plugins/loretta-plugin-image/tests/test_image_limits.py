@@ -7,7 +7,6 @@ import json
 import struct
 import subprocess
 import sys
-import time
 import warnings
 import zlib
 from collections.abc import Callable
@@ -21,6 +20,8 @@ from loretta_plugin_image.pixels import Pixels
 from loretta_plugin_image.settings import PixelsSettings
 from loretta_plugin_image.shrink import LARGE
 from PIL import Image
+
+from loretta_framework.testing.damaged_media import cost_of
 
 PIXELS = Pixels(PixelsSettings(height=8, width=8))
 
@@ -170,26 +171,11 @@ def test_large_transparent_pictures_show_what_is_behind() -> None:
     assert white.read(file.getvalue(), "").min() == 1
 
 
-def _peak_mb() -> float:
-    """Peak resident MB of this process; `ru_maxrss` would be that of the process it came from."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
-
-
 def _measure(path: str) -> None:
     """Read a file and print what that took. Small files go first, so that all code is loaded."""
     for form in ("PNG", "JPEG", "WEBP"):
         PIXELS.read(saved(form, (9, 9)), "")
-    data = Path(path).read_bytes()
-    before = _peak_mb()
-    start, error = time.process_time(), ""
-    try:
-        PIXELS.read(data, "")
-    except ValueError as refused:
-        error = str(refused)
-    seconds = time.process_time() - start
-    rise = _peak_mb() - before
-    print(json.dumps({"error": error, "rise_mb": rise, "cpu_seconds": seconds}))
+    print(json.dumps(cost_of(PIXELS.read, Path(path).read_bytes())))
 
 
 if __name__ == "__main__":

@@ -343,7 +343,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
         raise PermissionError("read-only")
 
     parquet(tmp_path / "a.parquet", c=pa.array(["x"]))
-    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    monkeypatch.setattr("os.replace", refuse)
     assert contents(opened(tmp_path, {"c": "t.txt"})) == [{"t.txt": b"x"}]
     assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
 

@@ -5,8 +5,6 @@ Axes: C members, R rows, G row groups. Without it each start of a run would deco
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from loretta_framework.api.atomic import write_bytes_atomically
 from loretta_framework.api.errors import ShardError
 from loretta_framework.api.keys import key_hashes
 from loretta_plugin_tables.columns import Cell, cells, facts
@@ -229,14 +228,4 @@ def _is_sound(index: TableIndex, members: int, keyed: bool) -> bool:
 def _write(path: Path, index: TableIndex, stamp: dict[str, str]) -> None:
     """Written aside under a name of its own and renamed: ranks may index one file at once."""
     arrays: _Fields = {name: np.ascontiguousarray(getattr(index, name)) for name in _TYPES}
-    data = save(arrays, {**stamp, "sha256": index.sha256})
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
+    write_bytes_atomically(path, save(arrays, {**stamp, "sha256": index.sha256}))
