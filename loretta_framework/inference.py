@@ -24,8 +24,7 @@ from loretta_framework.data.fitting import (
     require_tokenizers,
     tokenizer_digests,
 )
-from loretta_framework.generation.decode import evaluating
-from loretta_framework.generation.decode import generate as decode_segments
+from loretta_framework.generation.decode import evaluating, generate as decode_segments
 from loretta_framework.generation.score import RowScore, score_rows
 from loretta_framework.model.any_to_any import AnyToAny
 from loretta_framework.model.build import build_model

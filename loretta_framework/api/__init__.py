@@ -6,89 +6,113 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from loretta_framework.api.codebook import (
+        Codebook as Codebook,
+    )
     from loretta_framework.api.errors import (
         InputError as InputError,
-    )
-    from loretta_framework.api.errors import (
         LorettaError as LorettaError,
-    )
-    from loretta_framework.api.errors import (
         MissingDependencyError as MissingDependencyError,
-    )
-    from loretta_framework.api.errors import (
         PluginError as PluginError,
-    )
-    from loretta_framework.api.errors import (
         UserError as UserError,
     )
-    from loretta_framework.api.hooks import hookimpl as hookimpl
-    from loretta_framework.api.layout import PADDING as PADDING
-    from loretta_framework.api.layout import SequenceLayout as SequenceLayout
-    from loretta_framework.api.masks import document_mask as document_mask
-    from loretta_framework.api.norms import RMSNorm as RMSNorm
-    from loretta_framework.api.protocols import Artifact as Artifact
-    from loretta_framework.api.random import generator as generator
+    from loretta_framework.api.guarded import (
+        import_guarded as import_guarded,
+    )
+    from loretta_framework.api.hooks import (
+        hookimpl as hookimpl,
+    )
+    from loretta_framework.api.ids import (
+        checked_ids as checked_ids,
+    )
+    from loretta_framework.api.layout import (
+        PADDING as PADDING,
+        SequenceLayout as SequenceLayout,
+    )
+    from loretta_framework.api.masks import (
+        document_mask as document_mask,
+    )
+    from loretta_framework.api.norms import (
+        RMSNorm as RMSNorm,
+    )
+    from loretta_framework.api.protocols import (
+        Artifact as Artifact,
+        Backbone as Backbone,
+        BuildContext as BuildContext,
+        Cache as Cache,
+        Decoder as Decoder,
+        DecoderNetwork as DecoderNetwork,
+        EdgeLosses as EdgeLosses,
+        Encoder as Encoder,
+        EncoderNetwork as EncoderNetwork,
+        FittedTokenizer as FittedTokenizer,
+        FloatArray as FloatArray,
+        IntArray as IntArray,
+        Modality as Modality,
+        Outputs as Outputs,
+        Tokenizer as Tokenizer,
+    )
+    from loretta_framework.api.random import (
+        generator as generator,
+    )
     from loretta_framework.api.settings import (
         ModalitySettings as ModalitySettings,
-    )
-    from loretta_framework.api.settings import (
         ObjectiveSettings as ObjectiveSettings,
-    )
-    from loretta_framework.api.settings import (
         Settings as Settings,
-    )
-    from loretta_framework.api.settings import (
         TaskSchedule as TaskSchedule,
     )
     from loretta_framework.api.specs import (
         BackboneCapabilities as BackboneCapabilities,
-    )
-    from loretta_framework.api.specs import (
         BackboneSpec as BackboneSpec,
-    )
-    from loretta_framework.api.specs import (
         Bounds as Bounds,
-    )
-    from loretta_framework.api.specs import (
         CallbackSpec as CallbackSpec,
-    )
-    from loretta_framework.api.specs import (
         EvaluatorSpec as EvaluatorSpec,
-    )
-    from loretta_framework.api.specs import (
+        Kernel as Kernel,
         ModalityCapabilities as ModalityCapabilities,
-    )
-    from loretta_framework.api.specs import (
         ModalitySpec as ModalitySpec,
-    )
-    from loretta_framework.api.specs import (
         ObjectiveCapabilities as ObjectiveCapabilities,
-    )
-    from loretta_framework.api.specs import (
         ObjectiveSpec as ObjectiveSpec,
-    )
-    from loretta_framework.api.specs import (
         SourceSpec as SourceSpec,
     )
-    from loretta_framework.api.version import API_VERSION as API_VERSION
+    from loretta_framework.api.trials import (
+        Trial as Trial,
+    )
+    from loretta_framework.api.version import (
+        API_VERSION as API_VERSION,
+    )
 
 _ROOMS: dict[str, str] = {
     "API_VERSION": "version",
     "Artifact": "protocols",
+    "Backbone": "protocols",
     "BackboneCapabilities": "specs",
     "BackboneSpec": "specs",
     "Bounds": "specs",
+    "BuildContext": "protocols",
+    "Cache": "protocols",
     "CallbackSpec": "specs",
+    "Codebook": "codebook",
+    "Decoder": "protocols",
+    "DecoderNetwork": "protocols",
+    "EdgeLosses": "protocols",
+    "Encoder": "protocols",
+    "EncoderNetwork": "protocols",
     "EvaluatorSpec": "specs",
+    "FittedTokenizer": "protocols",
+    "FloatArray": "protocols",
     "InputError": "errors",
+    "IntArray": "protocols",
+    "Kernel": "specs",
     "LorettaError": "errors",
     "MissingDependencyError": "errors",
+    "Modality": "protocols",
     "ModalityCapabilities": "specs",
     "ModalitySettings": "settings",
     "ModalitySpec": "specs",
     "ObjectiveCapabilities": "specs",
     "ObjectiveSettings": "settings",
     "ObjectiveSpec": "specs",
+    "Outputs": "protocols",
     "PADDING": "layout",
     "PluginError": "errors",
     "RMSNorm": "norms",
@@ -96,10 +120,14 @@ _ROOMS: dict[str, str] = {
     "Settings": "settings",
     "SourceSpec": "specs",
     "TaskSchedule": "settings",
+    "Tokenizer": "protocols",
+    "Trial": "trials",
     "UserError": "errors",
+    "checked_ids": "ids",
     "document_mask": "masks",
     "generator": "random",
     "hookimpl": "hooks",
+    "import_guarded": "guarded",
 }
 
 __all__ = sorted(_ROOMS)

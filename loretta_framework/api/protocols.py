@@ -96,6 +96,58 @@ class Judgeable(Protocol):
 
 
 @runtime_checkable
+class EncoderNetwork(Protocol):
+    """A torch module that turns features into vectors the backbone can be given."""
+
+    width: int
+
+    def __call__(self, features_N: Tensor) -> Tensor:
+        """float32 (N, ...) features of N values -> (N, T, width), T = `bounds().max_tokens`."""
+
+
+@runtime_checkable
+class Encoder(Modality, Protocol):
+    """A continuous modality that a model can be given: values in, never generated.
+
+    The modality itself goes to worker processes and holds no weights; `network` makes those.
+    """
+
+    def preprocess(self, value: Any) -> FloatArray:
+        """Features of one fixed shape for all values. Deterministic; needs no torch."""
+
+    def network(self) -> EncoderNetwork | None:
+        """A fresh network, its weights drawn from torch's own generator or read from a file.
+
+        None: the features are vectors already, (T, width).
+        """
+
+
+@runtime_checkable
+class DecoderNetwork(Protocol):
+    """A torch module that makes values out of what the backbone says. C: width of the conditions."""
+
+    def loss(self, conditions_BTC: Tensor, features_B: Tensor) -> Tensor:
+        """float32 (B,): what to minimise for each value; features as `preprocess` gives them."""
+
+    def sample(self, conditions_BTC: Tensor, generator: Any) -> Tensor:
+        """Features (B, ...) of a value for each row, drawn from the torch generator given alone."""
+
+
+@runtime_checkable
+class Decoder(Modality, Protocol):
+    """A continuous modality that can be generated. May be an `Encoder` too."""
+
+    def preprocess(self, value: Any) -> FloatArray:
+        """Features of one fixed shape for all values. Deterministic; needs no torch."""
+
+    def restore(self, features: FloatArray) -> Any:
+        """The value that features stand for: the way back of `preprocess`."""
+
+    def decoder(self, width: int) -> DecoderNetwork:
+        """A fresh network for conditions of this width."""
+
+
+@runtime_checkable
 class Cache(Protocol):
     """What a backbone keeps between `extend` calls."""
 

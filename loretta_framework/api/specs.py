@@ -114,6 +114,26 @@ class NoCapabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Kernel:
+    """An optional fast path: compiled code that a component takes when it is there and works.
+
+    Attributes:
+        package: the distribution that brings it, for example "flash-attn".
+        probe: reference to a function without parameters that runs a tiny forward and backward
+            through the kernel and returns a sentence on what works. An `ImportError`, `OSError` or
+            `RuntimeError` of it is shown with its text. `plugins doctor` calls it in a process of
+            its own.
+        install: the command that installs it.
+        without: what happens where it is absent, one sentence.
+    """
+
+    package: str
+    probe: str
+    install: str
+    without: str
+
+
+@dataclass(frozen=True, slots=True)
 class ComponentSpec:
     """What every kind of component has in common.
 
@@ -124,6 +144,9 @@ class ComponentSpec:
         settings: reference to a `loretta_framework.api.Settings` class (torch-free).
         factory: reference to a callable `factory(settings, context)`.
         api: inclusive range of API versions it was written for.
+        trial: reference to a `loretta_framework.api.Trial`: with what the conformance kit tries the
+            component; "" where its defaults are complete and small.
+        kernels: optional fast paths it knows.
     """
 
     name: str
@@ -132,6 +155,8 @@ class ComponentSpec:
     settings: str
     factory: str
     api: tuple[int, int] = (API_VERSION, API_VERSION)
+    trial: str = ""
+    kernels: tuple[Kernel, ...] = ()
 
     def settings_class(self) -> Any:
         """Import and return the settings class."""

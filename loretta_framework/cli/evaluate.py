@@ -56,8 +56,7 @@ def evaluate(
     With --baseline and --oracle, two runs that were evaluated on the same data, also tell how much
     of the gap between them RUN closes on the pairs that it never saw together.
     """
-    from loretta_framework.evaluate.run import EvaluationRequest
-    from loretta_framework.evaluate.run import evaluate as execute
+    from loretta_framework.evaluate.run import EvaluationRequest, evaluate as execute
 
     content = execute(
         EvaluationRequest(run, data, label, baseline, oracle, seed, device),

@@ -18,8 +18,7 @@ def train(
 ) -> None:
     """Train the model that RECIPE describes."""
     from loretta_framework.recipe.load import load_recipe
-    from loretta_framework.train.run import TINY
-    from loretta_framework.train.run import train as execute
+    from loretta_framework.train.run import TINY, train as execute
 
     own = {text.split("=", 1)[0] for text in overrides}
     reduced = [text for text in TINY if tiny and text.split("=", 1)[0] not in own]

@@ -16,8 +16,7 @@ from loretta_framework.api.protocols import RowSource, SampleStore, Source
 from loretta_framework.data.parts import Part, ShapeParts, shape_parts
 from loretta_framework.recipe.plan import SetPlan
 from loretta_framework.shards.index import open_index
-from loretta_framework.shards.members import META, SEQUENCE
-from loretta_framework.shards.members import modality_of as by_name
+from loretta_framework.shards.members import META, SEQUENCE, modality_of as by_name
 from loretta_framework.shards.table import equal_keys
 
 MAX_JSON_BYTES = 1 << 20

@@ -9,8 +9,7 @@ that is b -> c; for a sample of a alone it is a -> b -> c. Both return to the re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Sequence, Set as AbstractSet
 from dataclasses import dataclass
 
 from loretta_framework.graph import Bridge

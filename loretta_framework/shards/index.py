@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from loretta_framework.api.errors import LorettaError
-from loretta_framework.shards.patterns import INDEX_SUFFIX
-from loretta_framework.shards.patterns import compressed_tars as compressed_tars
-from loretta_framework.shards.patterns import expand_paths as expand_paths
-from loretta_framework.shards.patterns import expand_shards as expand_shards
+from loretta_framework.shards.patterns import (
+    INDEX_SUFFIX,
+    compressed_tars as compressed_tars,
+    expand_paths as expand_paths,
+    expand_shards as expand_shards,
+)
 from loretta_framework.shards.remote.locations import is_url
 from loretta_framework.shards.scan import scan_shard
-from loretta_framework.shards.shard_index import ShardIndex as ShardIndex
-from loretta_framework.shards.shard_index import build_index, load_index
+from loretta_framework.shards.shard_index import ShardIndex as ShardIndex, build_index, load_index
 from loretta_framework.shards.store import ShardStore as ShardStore
 
 if TYPE_CHECKING:

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING
 
 from loretta_framework.api.errors import InputError, nearest
 from loretta_framework.shards.preparing.card import CardFacts, SetFacts
-from loretta_framework.shards.preparing.finish import Say as Say
-from loretta_framework.shards.preparing.finish import finish, making, require_place
+from loretta_framework.shards.preparing.finish import Say as Say, finish, making, require_place
 from loretta_framework.shards.preparing.options import parse_options
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from loretta_framework.api.errors import DamagedSampleError as DamagedSampleError
-from loretta_framework.api.errors import ShardError
+from loretta_framework.api.errors import DamagedSampleError as DamagedSampleError, ShardError
 from loretta_framework.shards.remote.locations import indexing_anew, is_url, shown
 from loretta_framework.shards.table import Extent, Fingerprint
 

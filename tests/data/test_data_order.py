@@ -5,8 +5,7 @@ import tracemalloc
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from loretta_framework.api.errors import InputError
 from loretta_framework.data.order import Order, SetShare

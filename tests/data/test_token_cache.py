@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from loretta_framework.api.errors import InputError, LorettaError, ShardError
 from loretta_framework.data.decode import BadRow, Decoder

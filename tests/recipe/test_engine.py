@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from loretta_framework.api.errors import GraphError, RecipeError, ShardError, UserError
 from loretta_framework.recipe.engine import make_plan

@@ -5,8 +5,7 @@ from __future__ import annotations
 from itertools import combinations, pairwise, permutations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from loretta_framework.api.errors import GraphError
 from loretta_framework.graph import Bridge, Edge, ModalityGraph

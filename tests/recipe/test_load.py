@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from loretta_framework.api.errors import Problem, RecipeError
 from loretta_framework.recipe.load import LoadedRecipe, load_recipe

@@ -15,8 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from loretta_framework.api.errors import DamagedSampleError, LorettaError, ShardError
 from loretta_framework.data.sample import SetReader

@@ -17,8 +17,7 @@ from safetensors.numpy import load_file
 
 from loretta_framework.api.errors import LorettaError, ShardError
 from loretta_framework.api.protocols import SampleStore
-from loretta_framework.shards import index as index_module
-from loretta_framework.shards import index_file
+from loretta_framework.shards import index as index_module, index_file
 from loretta_framework.shards.index import ShardStore, index_path, index_shard, open_index
 from loretta_framework.shards.table import ShardTable
 

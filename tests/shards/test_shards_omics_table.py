@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from loretta_framework.api.errors import InputError, MissingDependencyError, ShardError
 from loretta_framework.shards.members import parse_member

@@ -3,8 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from loretta_framework.api.errors import ShardError
 from loretta_framework.shards.index import expand_paths, expand_shards

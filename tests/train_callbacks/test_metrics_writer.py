@@ -6,8 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from loretta_framework.api.errors import RunDirectoryError
 from loretta_framework.train.metrics import MetricsWriter

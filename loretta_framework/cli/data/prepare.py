@@ -67,8 +67,7 @@ def _show_options(name: str) -> None:
 
 
 def _build(name: str, source: Path | None, out: Path, seed: int, texts: tuple[str, ...]) -> None:
-    from loretta_framework.shards.prepare import parse
-    from loretta_framework.shards.prepare import prepare as build
+    from loretta_framework.shards.prepare import parse, prepare as build
 
     options = parse(name, texts)
     report = build(name, source, out, seed, options, lambda line: click.echo(line, err=True))

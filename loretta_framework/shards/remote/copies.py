@@ -30,10 +30,8 @@ from loretta_framework.shards.remote.cache import (
     reserve,
 )
 from loretta_framework.shards.remote.fetch import current_revision, download
-from loretta_framework.shards.remote.locations import checked_url, shown
-from loretta_framework.shards.remote.locations import is_url as is_url
-from loretta_framework.shards.remote.transport import Changed, Interrupted
-from loretta_framework.shards.remote.transport import Revision as Revision
+from loretta_framework.shards.remote.locations import checked_url, is_url as is_url, shown
+from loretta_framework.shards.remote.transport import Changed, Interrupted, Revision as Revision
 
 CONNECTIONS = 16
 """Shards that are asked for at a time."""

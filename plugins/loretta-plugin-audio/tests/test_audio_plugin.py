@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from loretta_plugin_audio import register_modalities
 from loretta_plugin_audio.mel_codes import MelCodes
 from loretta_plugin_audio.settings import MelCodesSettings, SoundChanges

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from loretta_plugin_image import register_modalities
 from loretta_plugin_image.patch_codes import PatchCodes
 from loretta_plugin_image.pixels import Pixels

@@ -17,9 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
+from hypothesis import given, settings as hypothesis_settings, strategies as st
 from loretta_plugin_tables import register_sources
 from loretta_plugin_tables.huggingface import HuggingFaceSource
 from loretta_plugin_tables.parquet import ParquetSource

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from loretta_plugin_text import register_modalities
 from loretta_plugin_text.sentencepiece_tokenizer import SentencePieceTokenizer
 from loretta_plugin_text.settings import SentencePieceSettings

@@ -13,8 +13,7 @@ import pytest
 
 from loretta_framework.api.errors import MissingDependencyError, ShardError, StorageError
 from loretta_framework.shards.index import expand_shards
-from loretta_framework.shards.remote import buckets
-from loretta_framework.shards.remote import copies as remote
+from loretta_framework.shards.remote import buckets, copies as remote
 
 pytest.importorskip("s3fs", reason="s3fs is not installed")
 

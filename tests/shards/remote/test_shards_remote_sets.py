@@ -20,8 +20,7 @@ from loretta_framework.data.sample import RawSample, SetReader
 from loretta_framework.recipe.plan import SetPlan
 from loretta_framework.shards.index import index_path, open_index
 from loretta_framework.shards.linting.lint import lint_shard
-from loretta_framework.shards.remote import copies as remote
-from loretta_framework.shards.remote import indexes
+from loretta_framework.shards.remote import copies as remote, indexes
 
 
 @pytest.fixture
