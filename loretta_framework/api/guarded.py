@@ -52,16 +52,18 @@ def _torchvision() -> None:
     """Declare the operators that its Python code names; it must happen before the first import."""
     import torch
 
+    library: Any = torch.library.Library  # torch leaves these untyped
+    load: Any = torch.ops.load_library
     spec = importlib.util.find_spec("torchvision")
     assert spec is not None
     places = spec.submodule_search_locations or []
-    for library in [file for place in places for file in sorted(Path(place).glob("_C*.so"))]:
+    for file in [file for place in places for file in sorted(Path(place).glob("_C*.so"))]:
         try:
-            torch.ops.load_library(str(library))
+            load(str(file))
             return
         except OSError:
             continue
-    operators = torch.library.Library("torchvision", "FRAGMENT")
+    operators = library("torchvision", "FRAGMENT")
     for operator in ("nms", "qnms"):
         operators.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     _kept.append(operators)

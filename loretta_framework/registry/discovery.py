@@ -117,6 +117,23 @@ class Registry:
         self._find(component, "component")
         return self._owners[component][0].source
 
+    def require(self, plugin: str) -> PluginRecord:
+        """The record of a plugin that can be used, loaded.
+
+        Raises:
+            PluginError: it is not installed, or cannot be used.
+        """
+        self._load(plugin)
+        for record in self._plugins.get(plugin, []):
+            if record.status != "ok":
+                raise _unusable(plugin, record)
+            return record
+        known = sorted(self._plugins)
+        raise PluginError(
+            f"no plugin '{plugin}' is installed{nearest(plugin, known)}",
+            fix=f"installed: {', '.join(known)}",
+        )
+
     def _find(self, name: str, wanted: str) -> tuple[Group, ComponentSpec]:
         plugin = name.partition(".")[0] if "." in name else BUILTIN
         for prefix in _prefixes(name):

@@ -144,8 +144,8 @@ def test_duplicate_key_names_both_lines(world: Path, capsys: pytest.CaptureFixtu
 def test_unknown_component(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edited(world, '"kind": "transformer"', '"kind": "transfomer"')
     assert "did you mean 'transformer'?" in failed(capsys, "train", "small.yaml")
-    recipe(world, backbone={"kind": "mamba.mamba2", "settings": {}})
-    assert "pip install loretta-plugin-mamba" in failed(capsys, "train", "small.yaml")
+    recipe(world, backbone={"kind": "diffusion.unet", "settings": {}})
+    assert "pip install loretta-plugin-diffusion" in failed(capsys, "train", "small.yaml")
 
 
 def test_a_plugin_that_fails_to_import_tells_its_own_cause(

@@ -1,0 +1,20 @@
+"""`loretta plugins list`."""
+
+from __future__ import annotations
+
+import click
+
+from loretta_framework.cli.plugins.table import show
+from loretta_framework.registry.records import installed
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(as_json: bool) -> None:
+    """List installed plugins with the last verdict on each; imports none of them."""
+    from loretta_framework.registry.verdicts import recall
+
+    records = recall(installed())
+    show(records, as_json)
+    if not as_json and any(record.status == "unchecked" for record in records):
+        click.echo("\nTry the unchecked ones with `loretta plugins doctor`.", err=True)

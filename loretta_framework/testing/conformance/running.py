@@ -1,0 +1,78 @@
+"""Runs checks on components and tells how each ended."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from loretta_framework.testing.conformance.checks import (
+    Check,
+    CheckFailure,
+    NotApplicable,
+    all_checks,
+)
+from loretta_framework.testing.conformance.subject import Subject, subjects
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """How one check of one component ended.
+
+    Attributes:
+        component: its name in recipes.
+        check: what was checked.
+        outcome: "passed", "failed", or "not applicable".
+        detail: why it failed or does not apply.
+    """
+
+    component: str
+    check: Check
+    outcome: Literal["passed", "failed", "not applicable"]
+    detail: str = ""
+
+    def __str__(self) -> str:
+        head = f"{self.component}: {self.check.id}: {self.outcome}"
+        if self.outcome == "passed":
+            return head
+        text = f"{head}: {self.detail}"
+        return f"{text}\n{self.check.sentence}\n-> {self.check.fix}" if self.failed else text
+
+    @property
+    def failed(self) -> bool:
+        """Whether the component must be mended."""
+        return self.outcome == "failed"
+
+
+def checks_of(subject: Subject) -> list[Check]:
+    """The checks that concern a component."""
+    kinds = subject.kinds
+    return [item for item in all_checks() if item.kind in kinds]
+
+
+def run_check(subject: Subject, item: Check) -> CheckResult:
+    """Run one check; any error that it does not expect is a failure with its last line."""
+    name = subject.spec.name
+    try:
+        item.function(subject)
+    except NotApplicable as reason:
+        return CheckResult(name, item, "not applicable", str(reason))
+    except CheckFailure as failure:
+        return CheckResult(name, item, "failed", str(failure))
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        text = f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"
+        return CheckResult(name, item, "failed", text)
+    return CheckResult(name, item, "passed")
+
+
+def run(plugin: str) -> Iterator[CheckResult]:
+    """Every check of every component of an installed plugin.
+
+    Raises:
+        PluginError: the plugin is not installed or cannot be used.
+    """
+    for subject in subjects(plugin):
+        for item in checks_of(subject):
+            yield run_check(subject, item)

@@ -1,0 +1,36 @@
+"""The kit as a pytest class: one test for each check of each component."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from loretta_framework.testing.conformance.checks import Check
+from loretta_framework.testing.conformance.running import checks_of, run_check
+from loretta_framework.testing.conformance.subject import Subject, subjects
+
+
+class Conformance:
+    """Inherit from it in a test file and name the plugin; see the package's docstring.
+
+    Attributes:
+        plugin: entry-point name of an installed plugin.
+    """
+
+    plugin: ClassVar[str] = ""
+
+    def pytest_generate_tests(self, metafunc: Any) -> None:
+        """Called by pytest: one case for each check of each component."""
+        cases = [
+            (subject, item) for subject in subjects(self.plugin) for item in checks_of(subject)
+        ]
+        ids = [f"{subject.spec.name}-{item.id}" for subject, item in cases]
+        metafunc.parametrize(("subject", "check"), cases, ids=ids)
+
+    def test_conformance(self, subject: Subject, check: Check) -> None:
+        """The component does what the check says."""
+        import pytest
+
+        result = run_check(subject, check)
+        if result.outcome == "not applicable":
+            pytest.skip(f"{check.id}: {result.detail}")
+        assert not result.failed, str(result)
