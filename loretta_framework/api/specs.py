@@ -49,11 +49,15 @@ class Bounds:
         min_tokens: shortest segment, class and end token not counted, at least 1.
         max_tokens: longest segment. Equal to `min_tokens` when the length is fixed; then the
             segment needs no end token.
+        slots: for fixed lengths, the ids that are predicted at each position; () when all are, at
+            every position. An id outside its position's slot may stand there as an input (a marker
+            of a missing feature): it is never a target and never generated.
     """
 
     vocab_size: int
     min_tokens: int
     max_tokens: int
+    slots: tuple[range, ...] = ()
 
     @property
     def fixed_length(self) -> bool:

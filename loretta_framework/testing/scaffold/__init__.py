@@ -1,0 +1,1 @@
+"""Writes complete packages for plugins of one's own."""
