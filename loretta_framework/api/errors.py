@@ -7,10 +7,11 @@ not a `LorettaError` is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, ClassVar
 
 EXIT_OK = 0
 EXIT_FAILURE = 1
@@ -25,9 +26,18 @@ class LorettaError(Exception):
         what: one sentence that states the fault.
         where: file and line, recipe key, shard and sample: whatever finds the place.
         fix: what to do about it.
+
+    Attributes:
+        code: names the kind of error in messages, and its page in the documentation.
     """
 
     exit_code = EXIT_FAILURE
+    code: ClassVar[str] = "loretta"
+
+    def __init_subclass__(cls) -> None:
+        """Give every kind of error its code: `RunDirectoryError` is `run-directory`."""
+        words = re.findall("[A-Z][a-z]+", cls.__name__.removesuffix("Error"))
+        cls.code = "-".join(words).lower()
 
     def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
         self.what, self.where, self.fix = what, where, fix
