@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from loretta_framework.api.layout import SequenceLayout
 from loretta_framework.api.norms import RMSNorm
+from loretta_framework.backbones.flash import flash_attend
 from loretta_framework.backbones.rotary import rotate
 from loretta_framework.backbones.settings import TransformerSettings
 
@@ -21,9 +23,9 @@ def attend(
 ) -> Tensor:
     """softmax(q k^T / sqrt(K)) v with the mask (bool, True = may look); None means causal, T = S.
 
-    `form` "matmul" is the obvious reference, "sdpa" the fused kernel; both (B, H, T, K).
+    `form` "matmul" is the obvious reference, any other the fused kernel; (B, H, T, K).
     """
-    if form == "sdpa":
+    if form != "matmul":
         grouped = q_BHTK.shape[1] != k_BGSK.shape[1]
         return functional.scaled_dot_product_attention(
             q_BHTK, k_BGSK, v_BGSK, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped
@@ -70,7 +72,12 @@ class Attention(nn.Module):
         merged: Tensor = self.out(y_BHTK.transpose(1, 2).flatten(2))
         return merged
 
-    def forward(self, x_BTD: Tensor, rotary: Rotary, mask: Tensor | None) -> Tensor:
+    def forward(
+        self, x_BTD: Tensor, rotary: Rotary, mask: Tensor | None, layout: SequenceLayout
+    ) -> Tensor:
         """(B, T, D) -> (B, T, D) over the batch's own tokens."""
         q, k, v = self.project(x_BTD, rotary)
+        # The kernels need a GPU; a model that was trained with them is used on any machine.
+        if self.form == "flash" and self.training:
+            return self.merge(flash_attend(q, k, v, layout))
         return self.merge(attend(q, k, v, mask, self.form))

@@ -30,8 +30,10 @@ class TransformerSettings(Settings):
     rope_base: Annotated[float, Field(gt=1)] = Field(
         default=10000.0, description="Base of the rotary frequencies."
     )
-    attention: Literal["auto", "sdpa", "matmul"] = Field(
-        default="auto", description="matmul is the plain reference; auto takes what is faster here."
+    attention: Literal["auto", "sdpa", "matmul", "flash"] = Field(
+        default="auto",
+        description="matmul is the plain reference; flash trains with the flash-attn kernels and "
+        "computes as sdpa otherwise; auto takes what is faster here.",
     )
 
     @model_validator(mode="after")

@@ -48,9 +48,12 @@ class Block(nn.Module):
         self.mlp = SwiGLU(settings.width, settings.hidden_width)
         self.dropout = nn.Dropout(settings.dropout)
 
-    def forward(self, x_BTD: Tensor, rotary: Rotary, mask: Tensor | None) -> Tensor:
+    def forward(
+        self, x_BTD: Tensor, rotary: Rotary, mask: Tensor | None, layout: SequenceLayout
+    ) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
-        x_BTD = x_BTD + self.dropout(self.attention(self.attention_norm(x_BTD), rotary, mask))
+        y_BTD = self.attention(self.attention_norm(x_BTD), rotary, mask, layout)
+        x_BTD = x_BTD + self.dropout(y_BTD)
         changed_BTD: Tensor = x_BTD + self.dropout(self.mlp(self.mlp_norm(x_BTD)))
         return changed_BTD
 
@@ -73,11 +76,11 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A `protocols.Backbone`. Attention form: "sdpa" or "matmul"."""
+    """A `protocols.Backbone`. Attention form: "sdpa", "matmul" or "flash"."""
 
     def __init__(self, settings: TransformerSettings, form: str) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings, self.form = settings, form
         self.width = settings.width
         self.blocks = nn.ModuleList(Block(settings, form) for _ in range(settings.depth))
         self.norm = RMSNorm(settings.width)
@@ -99,10 +102,11 @@ class Transformer(nn.Module):
     def forward(self, x_BTD: Tensor, layout: SequenceLayout) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
         # Padding stands on the right, so a row of one document needs no mask beyond the causal one.
-        mask = document_mask(layout) if layout.packed else None
+        masked = layout.packed and not (self.form == "flash" and self.training)
+        mask = document_mask(layout) if masked else None
         rotary = self._rotary(layout)
         for block in self.blocks:
-            x_BTD = block(x_BTD, rotary, mask)
+            x_BTD = block(x_BTD, rotary, mask, layout)
         normed: Tensor = self.norm(x_BTD)
         return normed
 
