@@ -39,7 +39,7 @@ class Modality(Protocol):
     """
 
     def read(self, data: bytes, extension: str) -> Any:
-        """Decode a file. Raises `ValueError` (or the decoder's own error) when it cannot."""
+        """Decode a file. Raises `ValueError` when it cannot."""
 
     def write(self, value: Any) -> tuple[bytes, str]:
         """Encode a value as (file bytes, extension without dot)."""
