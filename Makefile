@@ -1,4 +1,4 @@
-# make setup | lint | test | soak | bench-data | demo | ablation-fast
+# make setup | lint | test | soak | docs | dist | bench-data | demo | ablation-fast
 # Needs Python 3.11 or newer with venv. Everything is installed into .venv; nothing else changes.
 
 PYTHON ?= python3
@@ -6,33 +6,68 @@ WORKERS ?= 2
 
 BIN := .venv/bin
 LORETTA := $(BIN)/loretta
+PIP := $(BIN)/python -m pip
 STAMP := .venv/.setup
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 SOURCES := loretta_framework $(filter-out %.egg-info,$(wildcard plugins/*/src/loretta_plugin_*))
 TESTS := tests $(wildcard plugins/*/tests)
 ARMS := svl-digits svl-digits-causal svl-digits-commutative svl-digits-oracle svl-digits-broken-link
 
+# Packages whose compiled parts fit only a torch with CUDA: tests import them in processes of their
+# own, with this folder on PYTHONPATH. Inside .venv they would break what imports them unguarded.
+export LORETTA_EXTRAS ?= $(CURDIR)/.extras
+EXTRAS := torchvision torchaudio timm
+
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test soak bench-data demo ablation-fast
+.PHONY: help setup lint test soak docs dist bench-data demo ablation-fast
 
 help:
 	@echo "make setup          install everything into .venv (instant when nothing changed)"
 	@echo "make lint           style, types and import rules"
 	@echo "make test           setup, lint, and all tests but the long ones"
 	@echo "make soak           the long tests and the data benchmark; results under benchmarks/results"
+	@echo "make docs           the manual, under .docs/"
+	@echo "make dist           wheels and source distributions of the framework and its plugins, under dist/"
 	@echo "make bench-data     reading beside webdataset, megatron-energon and mosaicml-streaming"
 	@echo "make demo           train and judge the digits model on this machine"
 	@echo "make ablation-fast  the demo's model against its control arms"
 
-setup: $(STAMP)
+setup: $(STAMP) .extras/.setup .clean/.setup
 
 $(STAMP): pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit("Python must be 3.11 or newer, but is " + sys.version.split()[0] + "; try: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt \
+	$(PIP) install --quiet -c constraints.txt \
 	    -e '.[dev,tracking,svl-digits]' $(PLUGINS:%=-e ./%)
 	$(LORETTA) plugins doctor
 	@touch $@
+
+.extras/.setup: constraints.txt | $(STAMP)
+	rm -rf .extras
+	$(PIP) install --quiet -c constraints.txt --no-deps --target .extras $(EXTRAS)
+	@touch $@
+
+# Where wheels are tried: what they declare to need and nothing else. See tests/project/conftest.py.
+CLEAN_PIP = $(PIP) --python .clean/$(1)/bin/python install --quiet -c constraints.txt -r /dev/stdin
+DECLARED := $(BIN)/python -c 'import sys, tomllib; [print(need) for path in sys.argv[1:] \
+    for need in tomllib.load(open(path, "rb"))["project"]["dependencies"] if not need.startswith("loretta-")]'
+AUDIO := plugins/loretta-plugin-audio/pyproject.toml
+
+.clean/.setup: pyproject.toml $(AUDIO) constraints.txt | $(STAMP)
+	@( $(DECLARED) pyproject.toml $(AUDIO); cat constraints.txt ) > .venv/declared
+	@cmp -s .venv/declared .clean/declared || $(MAKE) --no-print-directory clean-environments
+	@touch $@
+
+.PHONY: clean-environments
+clean-environments:
+	rm -rf .clean
+	$(BIN)/python -m venv --without-pip .clean/core
+	$(BIN)/python -m venv --without-pip .clean/more
+	$(DECLARED) pyproject.toml | $(call CLEAN_PIP,core)
+	.clean/core/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	    > $$(.clean/more/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/core.pth
+	( $(DECLARED) $(AUDIO); echo pytest ) | $(call CLEAN_PIP,more)
+	cp .venv/declared .clean/declared
 
 lint: setup
 	$(BIN)/ruff check .
@@ -47,6 +82,13 @@ soak: setup
 	OMP_NUM_THREADS=1 LORETTA_RESULTS=benchmarks/results \
 	    $(BIN)/python -m pytest -m soak -rfEsxX --no-fold-skipped $(TESTS)
 	$(MAKE) bench-data
+
+docs: setup
+	$(BIN)/mkdocs build --strict
+
+dist: setup
+	rm -rf dist
+	for project in . $(PLUGINS); do $(BIN)/python -m build --no-isolation --outdir dist $$project || exit 1; done
 
 # Each peer lives in an environment of its own, at its newest release.
 PEERS := webdataset=webdataset energon=megatron-energon streaming=mosaicml-streaming

@@ -2,13 +2,14 @@
 
 Pure Python. An observed edge joins two modalities that occur in one sample of some data set. A
 missing pair is two modalities of one component that never do; a bridge is a shortest path between
-them over observed edges.
+them over observed edges. An input, a modality that cannot be generated, is at no end of a bridge, and
+inside of one it can only be where generation starts.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set as AbstractSet
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -55,14 +56,19 @@ class ModalityGraph:
     Attributes:
         nodes: modalities in declared order.
         observed: undirected pairs with the number of samples that hold both, in node order.
+        inputs: nodes that are given and never generated, in node order.
     """
 
     nodes: tuple[str, ...]
     observed: tuple[tuple[Pair, int], ...]
+    inputs: tuple[str, ...] = ()
 
     @classmethod
     def from_combinations(
-        cls, nodes: Iterable[str], combos: Mapping[frozenset[str], int]
+        cls,
+        nodes: Iterable[str],
+        combos: Mapping[frozenset[str], int],
+        inputs: AbstractSet[str] = frozenset(),
     ) -> ModalityGraph:
         """Build from sample counts per modality combination, summed over training sets.
 
@@ -75,7 +81,8 @@ class ModalityGraph:
             for pair in combinations(present, 2):
                 counts[pair] = counts.get(pair, 0) + count
         pairs = sorted(counts, key=lambda pair: (order.index(pair[0]), order.index(pair[1])))
-        return cls(order, tuple((pair, counts[pair]) for pair in pairs if counts[pair] > 0))
+        observed = tuple((pair, counts[pair]) for pair in pairs if counts[pair] > 0)
+        return cls(order, observed, tuple(node for node in order if node in inputs))
 
     def neighbours(self, node: str) -> tuple[str, ...]:
         """Modalities that share samples with `node`, in node order."""
@@ -110,14 +117,39 @@ class ModalityGraph:
             )
 
     def bridges(self) -> tuple[Bridge, ...]:
-        """Every missing pair of a component with all of its shortest paths."""
-        found = []
-        for a, b in combinations(self.nodes, 2):
-            if not self.has(a, b):
-                paths = self.shortest_paths(a, b)
-                if paths:
-                    found.append(Bridge((a, b), paths))
-        return tuple(found)
+        """Every missing pair that can be bridged, with all shortest paths that can be walked."""
+        bridges = (Bridge(pair, self._walkable(*pair)) for pair in self._missing())
+        return tuple(bridge for bridge in bridges if bridge.paths)
+
+    def unbridged(self) -> tuple[Pair, ...]:
+        """The missing pairs of a component that no path bridges, because of inputs."""
+        bridged = {bridge.pair for bridge in self.bridges()}
+        return tuple(
+            pair for pair in self._missing() if pair not in bridged and self.shortest_paths(*pair)
+        )
+
+    def _missing(self) -> list[Pair]:
+        return [pair for pair in combinations(self.nodes, 2) if not self.has(*pair)]
+
+    def _walkable(self, a: str, b: str) -> tuple[tuple[str, ...], ...]:
+        """Shortest paths on which every modality but the real ones of some sample is generated.
+
+        A sample holds neighbours: an end that is to be predicted and, at most, the node beside it.
+        So all inner nodes but one beside an end must be generated.
+        """
+        if {a, b} & set(self.inputs):
+            return ()
+        beside = {*self.neighbours(a), *self.neighbours(b)}
+        given = [None, *(node for node in self.inputs if node in beside)]
+        paths = [path for node in given for path in self._without_inputs(node).shortest_paths(a, b)]
+        least = min(map(len, paths), default=0)
+        return tuple(dict.fromkeys(path for path in paths if len(path) == least))
+
+    def _without_inputs(self, kept: str | None) -> ModalityGraph:
+        """The graph without its inputs, but for one."""
+        left = {node for node in self.inputs if node != kept}
+        pairs = tuple(item for item in self.observed if not left & set(item[0]))
+        return ModalityGraph(tuple(node for node in self.nodes if node not in left), pairs)
 
     def shortest_paths(self, start: str, goal: str) -> tuple[tuple[str, ...], ...]:
         """All shortest paths from start to goal, both ends included; () when there is none."""

@@ -15,10 +15,18 @@ import numpy as np
 import torch
 
 from loretta_framework.api.errors import CheckpointError, InputError, LorettaError, nearest
-from loretta_framework.api.protocols import FloatArray, IntArray, Tokenizer
+from loretta_framework.api.protocols import FloatArray, Tokenizer
 from loretta_framework.api.random import generator
+from loretta_framework.checkpoint.handshake import (
+    loaded_components,
+    plugins_of,
+    require_named,
+    require_present,
+    require_versions,
+)
 from loretta_framework.checkpoint.run_directory import RunDirectory
 from loretta_framework.checkpoint.weights import load_weights
+from loretta_framework.data.decode import features_of
 from loretta_framework.data.fitting import (
     load_tokenizers,
     require_tokenizers,
@@ -28,11 +36,11 @@ from loretta_framework.generation.decode import evaluating, generate as decode_s
 from loretta_framework.generation.score import RowScore, score_rows
 from loretta_framework.model.any_to_any import AnyToAny
 from loretta_framework.model.build import build_model
-from loretta_framework.recipe.load import load_recipe
+from loretta_framework.recipe.load import LoadedRecipe, load_recipe
 from loretta_framework.recipe.plan import Plan
 from loretta_framework.registry import Builder, Registry
 from loretta_framework.sequence.batch import collate
-from loretta_framework.sequence.rows import Segment, build_row
+from loretta_framework.sequence.rows import Content, Segment, build_row, segment_ids
 from loretta_framework.sequence.vocabulary import Block
 
 Given: TypeAlias = "Mapping[str, Any] | Sequence[tuple[str, Any]]"
@@ -57,24 +65,26 @@ def load(
     Args:
         run_dir: a directory that `loretta train` made.
         device: where the model computes.
-        warn: handed a sentence for each damaged checkpoint that is passed over.
+        warn: handed a sentence for each damaged checkpoint that is passed over, and for each plugin
+            of another version.
 
     Raises:
         InputError: there is no such device here.
         RunDirectoryError: it is no run, or has no checkpoint yet.
         CheckpointError: what is there is damaged.
-        PluginError: a plugin that the run needs cannot be used.
+        PluginError: a plugin that the run needs cannot be used, or a component has another version
+            than the run was made with.
     """
     _require_device(device)
     run = RunDirectory.open(Path(run_dir))
-    plan = run.read_plan()
+    plan, loaded = run.read_plan(), load_recipe(run.recipe_file)
+    registry = _registry(plan, loaded, run, warn)
     weights = load_weights(run.path, warn)
-    registry = Registry.discover(())  # plugins come in when their components are asked for
     tokenizers, extensions = _tokenizers(plan, registry)
     load_tokenizers(plan, tokenizers, run.tokenizers)
     saved = weights.state.get("tokenizers", {})
     require_tokenizers(saved, tokenizer_digests(plan, run.tokenizers), run.tokenizers)
-    model = build_model(plan, load_recipe(run.recipe_file).recipe, registry)
+    model = build_model(plan, loaded.recipe, registry)
     try:
         model.load_state_dict(weights.tensors)
     except RuntimeError as error:
@@ -84,6 +94,19 @@ def load(
             fix="restore the run's plan.json and recipe.yaml from a copy",
         ) from error
     return LoadedModel(plan, model.to(device).eval(), tokenizers, extensions)
+
+
+def _registry(
+    plan: Plan, loaded: LoadedRecipe, run: RunDirectory, warn: Callable[[str], None]
+) -> Registry:
+    """Where the run's components come from; they are those that it was made with."""
+    require_named(plan, loaded.resolved, str(run.path))
+    components = loaded_components(plan)
+    registry = Registry.discover(plugins_of(components))
+    require_present(components, registry, str(run.path))
+    for sentence in require_versions(components, registry, str(run.path)):
+        warn(sentence)
+    return registry
 
 
 def _tokenizers(
@@ -117,7 +140,7 @@ class LoadedModel:
     Attributes:
         plan: the run's plan.
         model: the torch module.
-        tokenizers: modality -> tokenizer, fitted.
+        tokenizers: modality -> tokenizer, fitted; a continuous modality's `Encoder`.
         extensions: modality -> file extensions that it reads, without the dot.
     """
 
@@ -153,7 +176,7 @@ class LoadedModel:
         Raises:
             InputError: a modality is unknown, a value cannot be used, or a number is out of range.
         """
-        self._block(to)
+        self._require_predicted(to)
         _require_sampling(num_samples, temperature, top_k)
         prompt = self.segments(sources)
         length = self.plan.vocabulary[to].max_tokens
@@ -185,6 +208,8 @@ class LoadedModel:
             InputError: as in `score`.
         """
         wanted = self.segments(targets)
+        for segment in wanted:
+            self._require_predicted(segment.modality)
         _require(bool(wanted), "there must be at least one target")
         given = self.segments(sources, weight=0.0)
         row = build_row(self.model.vocabulary, [*given, *wanted])
@@ -202,7 +227,10 @@ class LoadedModel:
         _require(bool(segments), "there must be at least one value to embed")
         last = segments[-1].modality
         vocabulary = self.model.vocabulary
-        start = sum(len(build_row(vocabulary, [segment])) + 1 for segment in segments[:-1])
+        start = sum(
+            len(segment_ids(vocabulary[segment.modality], segment.content))
+            for segment in segments[:-1]
+        )
         # An open segment behind the last keeps all of its tokens inputs; what comes later has no
         # influence on what comes before.
         row = build_row(vocabulary, segments, open_target=last)
@@ -219,15 +247,17 @@ class LoadedModel:
             InputError: a modality is unknown or a value cannot be used.
         """
         pairs = list(given.items()) if isinstance(given, Mapping) else list(given)
-        return [Segment(name, self._tokens(name, value), weight) for name, value in pairs]
+        return [Segment(name, self._content(name, value), weight) for name, value in pairs]
 
-    def _tokens(self, modality: str, given: Any) -> IntArray:
+    def _content(self, modality: str, given: Any) -> Content:
         block, tokenizer = self._block(modality), self.tokenizers[modality]
         where = str(given) if isinstance(given, Path) else f"value of '{modality}'"
         try:
             value = (
                 self._read(modality, given) if isinstance(given, Path) else tokenizer.parse(given)
             )
+            if block.continuous:
+                return features_of(modality, tokenizer, value)
             ids_T = np.asarray(tokenizer.encode(value), dtype=np.int64)
         except _BUGS:
             raise
@@ -260,6 +290,15 @@ class LoadedModel:
                 f"the file cannot be read: {error.strerror}", where=str(path), fix="check the path"
             ) from error
         return self.tokenizers[modality].read(data, extension)
+
+    def _require_predicted(self, modality: str) -> None:
+        if self._block(modality).continuous:
+            others = [name for name in self.modalities if name not in self.plan.vocabulary.inputs]
+            raise InputError(
+                f"'{modality}' is continuous: it can be given to the model, but neither generated "
+                "nor scored",
+                fix=f"name {' or '.join(others)} instead",
+            )
 
     def _block(self, modality: str) -> Block:
         if modality not in self.modalities:

@@ -18,6 +18,8 @@ API = (
     "specs",
     "settings",
     "protocols",
+    "objectives",
+    "rows",
     "layout",
     "trials",
     "errors",

@@ -51,7 +51,7 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
     yield "| option | meaning |"
     yield "|---|---|"
     for option, text in kept:
-        yield f"| `{_cell(option)}` | {_cell(text)} |"
+        yield f"| `{_cell(option)}` | {_cell(text).replace('[', chr(92) + '[')} |"
     yield ""
 
 

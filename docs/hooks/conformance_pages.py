@@ -7,7 +7,11 @@ from itertools import groupby
 
 from loretta_framework.testing.conformance import Check, all_checks
 
-TITLES = {"any": "Every component"}
+TITLES = {
+    "any": "Every component",
+    "modality": "Modalities of every form",
+    "fitted": "Tokenizers that learn from data",
+}
 
 
 def pages() -> Iterator[tuple[str, str]]:

@@ -6,6 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from loretta_framework.api.atomic import (
+        write_bytes_atomically as write_bytes_atomically,
+        write_json_atomically as write_json_atomically,
+    )
     from loretta_framework.api.codebook import (
         Codebook as Codebook,
     )
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
         MissingDependencyError as MissingDependencyError,
         PluginError as PluginError,
         UserError as UserError,
+        nearest as nearest,
     )
     from loretta_framework.api.guarded import (
         import_guarded as import_guarded,
@@ -35,6 +40,13 @@ if TYPE_CHECKING:
     from loretta_framework.api.norms import (
         RMSNorm as RMSNorm,
     )
+    from loretta_framework.api.objectives import (
+        Batch as Batch,
+        NextTokenLoss as NextTokenLoss,
+        ObjectiveBuildContext as ObjectiveBuildContext,
+        ObjectiveContext as ObjectiveContext,
+        RolloutRequest as RolloutRequest,
+    )
     from loretta_framework.api.protocols import (
         Artifact as Artifact,
         Backbone as Backbone,
@@ -54,6 +66,11 @@ if TYPE_CHECKING:
     )
     from loretta_framework.api.random import (
         generator as generator,
+    )
+    from loretta_framework.api.rows import (
+        Segment as Segment,
+        TokenizedSample as TokenizedSample,
+        TokenRow as TokenRow,
     )
     from loretta_framework.api.settings import (
         ModalitySettings as ModalitySettings,
@@ -87,6 +104,7 @@ _ROOMS: dict[str, str] = {
     "Backbone": "protocols",
     "BackboneCapabilities": "specs",
     "BackboneSpec": "specs",
+    "Batch": "objectives",
     "Bounds": "specs",
     "BuildContext": "protocols",
     "Cache": "protocols",
@@ -109,17 +127,24 @@ _ROOMS: dict[str, str] = {
     "ModalityCapabilities": "specs",
     "ModalitySettings": "settings",
     "ModalitySpec": "specs",
+    "NextTokenLoss": "objectives",
+    "ObjectiveBuildContext": "objectives",
     "ObjectiveCapabilities": "specs",
+    "ObjectiveContext": "objectives",
     "ObjectiveSettings": "settings",
     "ObjectiveSpec": "specs",
     "Outputs": "protocols",
     "PADDING": "layout",
     "PluginError": "errors",
     "RMSNorm": "norms",
+    "RolloutRequest": "objectives",
+    "Segment": "rows",
     "SequenceLayout": "layout",
     "Settings": "settings",
     "SourceSpec": "specs",
     "TaskSchedule": "settings",
+    "TokenRow": "rows",
+    "TokenizedSample": "rows",
     "Tokenizer": "protocols",
     "Trial": "trials",
     "UserError": "errors",
@@ -128,6 +153,9 @@ _ROOMS: dict[str, str] = {
     "generator": "random",
     "hookimpl": "hooks",
     "import_guarded": "guarded",
+    "nearest": "errors",
+    "write_bytes_atomically": "atomic",
+    "write_json_atomically": "atomic",
 }
 
 __all__ = sorted(_ROOMS)

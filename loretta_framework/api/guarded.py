@@ -7,16 +7,17 @@ import of either also breaks every package that tries to import it on the side.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from loretta_framework.api.errors import MissingDependencyError
 
-_guarded: set[str] = set()
+_prepared: set[str] = set()
 _kept: list[Any] = []
 """Operator definitions live as long as the object that made them."""
 
@@ -35,16 +36,18 @@ def import_guarded(name: str, install: str) -> ModuleType:
         MissingDependencyError: the package is not installed, or its import fails for its own reason;
             the message holds that reason.
     """
+    package = name.partition(".")[0]
     try:
-        for package in ("torchvision", "torchaudio"):
-            if package not in _guarded | set(sys.modules) and importlib.util.find_spec(package):
-                _GUARDS[package]()
-                _guarded.add(package)
+        for guarded, prepare in _GUARDS.items():
+            if guarded not in _prepared | set(sys.modules) and importlib.util.find_spec(guarded):
+                prepare()
+                _prepared.add(guarded)
         return importlib.import_module(name)
-    except (ImportError, OSError, RuntimeError) as error:
-        package = name.partition(".")[0]
+    # A package that does not fit its neighbours fails in any way: numpy's ABI alone has three.
+    except Exception as error:
         absent = isinstance(error, ModuleNotFoundError) and error.name == package
-        what = "is not installed" if absent else f"cannot be imported: {error}"
+        reason = str(error) or type(error).__name__
+        what = "is not installed" if absent else f"cannot be imported: {reason}"
         raise MissingDependencyError(f"'{package}' {what}", fix=install) from error
 
 
@@ -52,46 +55,63 @@ def _torchvision() -> None:
     """Declare the operators that its Python code names; it must happen before the first import."""
     import torch
 
-    library: Any = torch.library.Library  # torch leaves these untyped
-    load: Any = torch.ops.load_library
-    spec = importlib.util.find_spec("torchvision")
-    assert spec is not None
-    places = spec.submodule_search_locations or []
-    for file in [file for place in places for file in sorted(Path(place).glob("_C*.so"))]:
-        try:
-            load(str(file))
-            return
-        except OSError:
-            continue
+    if _unloadable("torchvision", "_C*.so") is None:
+        return
+    library: Any = torch.library.Library  # torch leaves it untyped
     operators = library("torchvision", "FRAGMENT")
     for operator in ("nms", "qnms"):
-        operators.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        if not hasattr(torch.ops.torchvision, operator):
+            arguments = "Tensor dets, Tensor scores, float iou_threshold"
+            operators.define(f"{operator}({arguments}) -> Tensor")
     _kept.append(operators)
 
 
 def _torchaudio() -> None:
-    """Import it; where its extension cannot be loaded, put a module in its place that says so."""
-    try:
-        importlib.import_module("torchaudio")
+    """Put a module in the place of its extension's that says what is missing."""
+    import torch
+
+    operators: Any = torch.ops.torchaudio
+    reason = _unloadable("torchaudio", "lib/_torchaudio*.so", "lib/libtorchaudio*.so")
+    if reason is None:
         return
-    except OSError:
-        for name in [n for n in sys.modules if n.partition(".")[0] == "torchaudio"]:
-            del sys.modules[name]
+
+    def needing(function: Any) -> Any:
+        @functools.wraps(function)
+        def fail(*args: Any, **options: Any) -> NoReturn:
+            raise RuntimeError(
+                f"'{function.__name__}' needs torchaudio's compiled extension, which cannot be "
+                f"loaded here: {reason}"
+            )
+
+        return fail
+
+    def rnnt_loss() -> None: ...
+
     absent = ModuleType("torchaudio._extension")
     absent.__dict__.update(
         _IS_TORCHAUDIO_EXT_AVAILABLE=False,
         _IS_ALIGN_AVAILABLE=False,
         _check_cuda_version=lambda: None,
-        fail_if_no_align=_without_align,
+        fail_if_no_align=needing,
     )
     sys.modules["torchaudio._extension"] = absent
+    operators.rnnt_loss_forward = needing(rnnt_loss)
 
 
-def _without_align(function: Any) -> Any:
-    def fail(*args: Any, **options: Any) -> Any:
-        raise RuntimeError(f"{function.__name__} needs torchaudio's compiled extension")
+def _unloadable(package: str, *patterns: str) -> str | None:
+    """Why an extension of the package cannot be loaded; None when all load, or it has none."""
+    import torch
 
-    return fail
+    load: Any = torch.ops.load_library  # untyped
+    spec = importlib.util.find_spec(package)
+    places = (spec and spec.submodule_search_locations) or []
+    files = [file for place in places for name in patterns for file in Path(place).glob(name)]
+    for file in sorted(files):
+        try:
+            load(str(file))
+        except OSError as error:
+            return str(error)
+    return None
 
 
 _GUARDS = {"torchvision": _torchvision, "torchaudio": _torchaudio}

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
+from loretta_framework.api.version import ENTRY_POINT_GROUP
+
 if TYPE_CHECKING:
     from loretta_framework.api.specs import (
         BackboneSpec,
@@ -20,11 +22,8 @@ if TYPE_CHECKING:
         SourceSpec,
     )
 
-ENTRY_POINT_GROUP = "loretta"
-"""Entry-point group in which distributions announce their plugin module."""
-
-hookspec = pluggy.HookspecMarker("loretta")
-hookimpl = pluggy.HookimplMarker("loretta")
+hookspec = pluggy.HookspecMarker(ENTRY_POINT_GROUP)
+hookimpl = pluggy.HookimplMarker(ENTRY_POINT_GROUP)
 """Decorator for a plugin's hook implementations."""
 
 

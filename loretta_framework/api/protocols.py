@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from loretta_framework.api.layout import SequenceLayout
+    from loretta_framework.api.specs import Bounds
 
 IntArray: TypeAlias = NDArray[np.int64]
 FloatArray: TypeAlias = NDArray[np.float32]
@@ -118,7 +119,7 @@ class Encoder(Modality, Protocol):
     def network(self) -> EncoderNetwork | None:
         """A fresh network, its weights drawn from torch's own generator or read from a file.
 
-        None: the features are vectors already, (T, width).
+        None: the features are vectors already, (T, width); then the modality itself has that `width`.
         """
 
 
@@ -305,6 +306,9 @@ class BuildContext(Protocol):
 
     def build(self, kind: str, settings: Mapping[str, Any]) -> Any:
         """Build another installed component by its recipe name."""
+
+    def bounds(self, kind: str, settings: Mapping[str, Any]) -> Bounds:
+        """What the settings of another installed modality promise; it is not built."""
 
     note: Callable[[str, str, str], None]
     """note(key, choice, reason): record an automatic choice; it is printed once and saved."""

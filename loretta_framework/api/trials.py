@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,15 @@ class Trial:
         distance: how far a restored value is from the original, in the component's own unit.
         max_distance: the most that decode(encode(value)) may lose by `distance`. None: nothing is
             promised, and only that decoding works is checked.
+        refused: values that `encode` must refuse with a `ValueError`, those that are too long first
+            of all: what a modality might cut short, only its author knows.
+        write_shards: for a `RowSource`: writes a few rows into the folder given, and returns the
+            patterns that its `open` takes.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     values: Examples | None = None
     distance: Callable[[Any, Any], float] | None = None
     max_distance: float | None = None
+    refused: Examples | None = None
+    write_shards: Callable[[Path], Sequence[str]] | None = None

@@ -5,3 +5,6 @@ API_VERSION = 1
 
 API_MIN = 1
 """The oldest contract it still accepts from a plugin."""
+
+ENTRY_POINT_GROUP = "loretta"
+"""Entry-point group in which distributions announce their plugin module."""

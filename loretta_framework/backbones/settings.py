@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from loretta_framework.api.settings import Settings
+from loretta_framework.api.trials import Trial
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -52,3 +53,7 @@ class TransformerSettings(Settings):
     def hidden_width(self) -> int:
         """Width inside the MLP."""
         return self.hidden or -(-self.width * 8 // (3 * 32)) * 32
+
+
+TRIAL = Trial(settings={"width": 32, "depth": 2, "heads": 4, "kv_heads": 2})
+"""With what the conformance kit tries the Transformer."""

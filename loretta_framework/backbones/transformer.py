@@ -147,6 +147,7 @@ def build_transformer(settings: TransformerSettings, context: Any) -> Transforme
     """Factory of the `transformer` backbone; notes which attention it took and why."""
     form, why = settings.attention, "asked for in the recipe"
     if form == "auto":
-        form, why = "sdpa", "fused attention is exact and the faster choice in float32"
+        form = "sdpa"
+        why = "torch's own kernel serves every precision; flash-attn only where the recipe asks"
     context.note("backbone.settings.attention", form, why)
     return Transformer(settings, form)

@@ -9,6 +9,7 @@ from loretta_framework.api import (
     BackboneSpec,
     CallbackSpec,
     EvaluatorSpec,
+    Kernel,
     ModalityCapabilities,
     ModalitySpec,
     ObjectiveCapabilities,
@@ -27,6 +28,7 @@ def register_modalities(register: Callable[[ModalitySpec], None]) -> None:
             summary="Text as UTF-8 bytes: any language, nothing to fit.",
             settings="loretta_framework.builtin.text_bytes:TextBytesSettings",
             factory="loretta_framework.builtin.text_bytes:TextBytes",
+            trial="loretta_framework.builtin.text_bytes_trial:TRIAL",
             capabilities=ModalityCapabilities(lossy=False, extensions=("txt",)),
         )
     )
@@ -42,7 +44,16 @@ def register_backbones(register: Callable[[BackboneSpec], None]) -> None:
             summary="Causal Transformer with rotary positions and a key-value cache.",
             settings="loretta_framework.backbones.settings:TransformerSettings",
             factory="loretta_framework.backbones.transformer:build_transformer",
+            trial="loretta_framework.backbones.settings:TRIAL",
             capabilities=BackboneCapabilities(),
+            kernels=(
+                Kernel(
+                    package="flash-attn",
+                    probe="loretta_framework.backbones.kernels:probe_flash_attention",
+                    install="pip install flash-attn --no-build-isolation",
+                    without="Attention then runs through torch's own fused kernel.",
+                ),
+            ),
         )
     )
 
@@ -125,6 +136,7 @@ def register_evaluators(register: Callable[[EvaluatorSpec], None]) -> None:
             summary="How often the true source ranks first among others, by likelihood.",
             settings=f"{room}.settings:RetrievalSettings",
             factory=f"{room}.retrieval:Retrieval",
+            trial="loretta_framework.builtin.evaluator_trials:RETRIEVAL",
         )
     )
     register(
@@ -134,6 +146,7 @@ def register_evaluators(register: Callable[[EvaluatorSpec], None]) -> None:
             summary="How often a generation has the class of its source.",
             settings=f"{room}.settings:ClassConsistencySettings",
             factory=f"{room}.class_consistency:ClassConsistency",
+            trial="loretta_framework.builtin.evaluator_trials:CLASS_CONSISTENCY",
         )
     )
     register(

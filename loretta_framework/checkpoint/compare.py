@@ -124,6 +124,17 @@ def _plan_changes(old: Plan, new: Plan) -> Iterator[Change]:
         version_now: str | Absent = new.versions.get(package, ABSENT)
         if version != version_now:
             yield Change(f"versions.{package}", NOTED, version, version_now)
+    yield from _other_files(old, new)
+
+
+def _other_files(old: Plan, new: Plan) -> Iterator[Change]:
+    """Other code under the same version number, which no version would show."""
+    was = {(p.distribution, p.version): p.record for p in old.plugins}
+    for plugin in new.plugins:
+        record = was.get((plugin.distribution, plugin.version), plugin.record)
+        if record != plugin.record:
+            key = f"plugins.{plugin.distribution} {plugin.version}"
+            yield Change(key, NOTED, record[:12] or ABSENT, plugin.record[:12] or ABSENT)
 
 
 def _component_changes(name: str, old: ComponentPlan, new: ComponentPlan) -> Iterator[Change]:

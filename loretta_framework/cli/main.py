@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any
 
 import click
@@ -15,6 +14,7 @@ from loretta_framework.api.errors import (
     EXIT_FAILURE,
     EXIT_OK,
     EXIT_USER,
+    InputError,
     LorettaError,
     StoppedOnRequest,
 )
@@ -53,6 +53,8 @@ class Options:
 
 def _print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
+        from importlib import metadata
+
         click.echo(f"loretta {metadata.version('loretta-framework')}")
         ctx.exit()
 
@@ -67,10 +69,39 @@ def _print_version(ctx: click.Context, parameter: click.Parameter, value: bool) 
     callback=_print_version,
     help="Show the version and exit.",
 )
+@click.option(
+    "-x",
+    "--without",
+    "without",
+    multiple=True,
+    metavar="NAME",
+    help="Leave this plugin out; may be given several times.",
+)
+@click.option("--safe-mode", is_flag=True, help="Use the built-in plugin alone.")
+@click.option(
+    "--strict-plugins", is_flag=True, help="Stop when any installed plugin cannot be used."
+)
 @click.pass_context
-def cli(ctx: click.Context, debug: bool) -> None:
+def cli(
+    ctx: click.Context, debug: bool, without: tuple[str, ...], safe_mode: bool, strict_plugins: bool
+) -> None:
     """Train one model from any modality to any other, out of partially paired data."""
+    from loretta_framework.registry import notices
+    from loretta_framework.registry.switches import switched
+
     ctx.ensure_object(Options).debug = debug
+    if without:
+        _require_plugins(without)
+    ctx.with_resource(switched(without, safe_mode, strict_plugins))
+    ctx.with_resource(notices.heard_by(lambda text: _say(f"note: {text}")))
+
+
+def _require_plugins(names: Sequence[str]) -> None:
+    from loretta_framework.registry.records import BUILTIN, installed, require_known
+
+    require_known(names, installed())
+    if BUILTIN in names:
+        raise InputError("the built-in plugin cannot be left out", where=f"-x {BUILTIN}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,6 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Errors that are not ours keep their traceback: they are bugs.
     """
     options = Options()
+    # Any package may announce itself to pydantic, which would import it here: nobody named it.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         result = cli.main(
             None if arguments is None else list(arguments),

@@ -52,7 +52,10 @@ def list_(directory: Path) -> None:
     from loretta_framework.recipe.show import aligned
 
     if not directory.is_dir():
-        fix = "name a directory that holds recipes"
+        fix = (
+            "name a directory that holds recipes; the project's own lie in its source tree, "
+            "not in the installed package"
+        )
         raise InputError("there is no such directory", where=str(directory), fix=fix)
     rows = [[item.name, item.summary, str(item.path)] for item in catalogue(directory)]
     click.echo("\n".join(aligned(rows)) if rows else f"no recipes in {directory}")

@@ -1,4 +1,5 @@
-"""Files to values to tokens, through the modality objects. What cannot be decoded is named."""
+"""Files to values to tokens or features, through the modality objects. What cannot be decoded is
+named."""
 
 from __future__ import annotations
 
@@ -9,12 +10,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from loretta_framework.api.errors import LorettaError
-from loretta_framework.api.protocols import IntArray, Modality
+from loretta_framework.api.protocols import FloatArray, IntArray, Modality
 from loretta_framework.api.random import generator
 from loretta_framework.api.settings import DEFAULT_MAX_BYTES
 from loretta_framework.data.sample import RawSample, SetReader
 from loretta_framework.recipe.plan import Plan
-from loretta_framework.sequence.rows import TokenizedSample
+from loretta_framework.sequence.rows import Content, TokenizedSample
 from loretta_framework.sequence.vocabulary import Block, Vocabulary
 from loretta_framework.shards.reading import DamagedSampleError
 
@@ -113,10 +114,11 @@ class Decoder:
         values: list[tuple[str, Any]],
         position: int = 0,
     ) -> TokenizedSample:
-        """Values to tokens.
+        """Values to tokens, those of continuous modalities to features.
 
         Raises:
-            DecodeFailure: a value cannot be encoded, or gives no tokens, too many, or wrong ids.
+            DecodeFailure: a value cannot be encoded, or gives no tokens, too many, or wrong ids, or
+                features that are not finite.
         """
         parts, seen = [], dict[str, int]()
         for name, value in values:
@@ -124,7 +126,7 @@ class Decoder:
             varied = _attempt(
                 reader, row, name, self._augment, name, value, raw.key, position, instance
             )
-            parts.append((name, _attempt(reader, row, name, self._ids, name, varied)))
+            parts.append((name, _attempt(reader, row, name, self._content, name, varied)))
         return TokenizedSample(raw.key, tuple(parts), position, raw.ordered, raw.label)
 
     def _augment(self, name: str, value: Any, key: str, position: int, instance: int) -> Any:
@@ -135,6 +137,11 @@ class Decoder:
         number = (instance,) if instance else ()
         draw = generator(self.augment_seed, f"augment/{name}", key, position, *number)
         return change(value, draw)
+
+    def _content(self, name: str, value: Any) -> Content:
+        if self.vocabulary is not None and self.vocabulary[name].continuous:
+            return features_of(name, self.modalities[name], value)
+        return self._ids(name, value)
 
     def _ids(self, name: str, value: Any) -> IntArray:
         encode = getattr(self.modalities[name], "encode", None)
@@ -152,6 +159,27 @@ class Decoder:
         if self.vocabulary is not None:
             _require_bounds(self.vocabulary[name], ids_T)
         return ids_T
+
+
+def features_of(name: str, modality: Modality, value: Any) -> FloatArray:
+    """The features of a value of the continuous modality `name`, as an array of its own.
+
+    Raises:
+        ValueError: they are not finite.
+        TypeError: the modality is no `Encoder`.
+    """
+    preprocess = getattr(modality, "preprocess", None)
+    if preprocess is None:
+        raise TypeError(f"modality '{name}' has no `preprocess`")
+    features = np.asarray(preprocess(value))
+    if features.dtype != np.float32 or not features.size:
+        raise TypeError(
+            f"`preprocess` of '{name}' must give float32 features, "
+            f"but gives {features.dtype} of shape {features.shape}"
+        )
+    if not np.isfinite(features).all():
+        raise ValueError("its features must be finite, but are not")
+    return features.copy()
 
 
 def byte_limits(plan: Plan) -> dict[str, int]:

@@ -16,7 +16,14 @@ from loretta_framework.evaluate.context import EvaluationContext, Findings, edge
 from loretta_framework.evaluate.intervals import Figure, proportion
 from loretta_framework.evaluate.judge import correct
 from loretta_framework.evaluate.judging import Appointed, Judges
-from loretta_framework.evaluate.selection import balanced, directed_pairs, having, why_unusable
+from loretta_framework.evaluate.selection import (
+    balanced,
+    directed_pairs,
+    having,
+    impossible,
+    why_not_predicted,
+    why_unusable,
+)
 from loretta_framework.evaluate.settings import ClassConsistencySettings
 from loretta_framework.evaluate.variance import token_histograms, variance_ratio
 from loretta_framework.generation.rollout import RolloutRequest, rollout
@@ -68,11 +75,11 @@ class ClassConsistency:
     ) -> dict[str, Any]:
         chained = self.settings.chained_generations
         bridge = bridge_path(context.plan, source, target) if chained else None
-        judge = judges.of(target)
+        judge = why_not_predicted(context.plan, target) or judges.of(target)
         reason = judge if isinstance(judge, str) else why_unusable(context.samples, source)
         if reason is not None:
             asked = METRICS if bridge else METRICS[:-1]
-            return dict.fromkeys(asked) | {f"{m}_reason": reason for m in asked}
+            return impossible(asked, reason)
         assert isinstance(judge, Appointed)
         made = self._generate(context, (source, target), self.settings.generations)
         found = self._figures(context, judges, judge, made, edge_name(source, target), target)
@@ -151,11 +158,13 @@ class ClassConsistency:
 
 
 def bridge_path(plan: Plan, source: str, target: str) -> tuple[str, ...] | None:
-    """The first shortest path from source to target of a missing pair; None for other pairs."""
+    """The first shortest path from source to target of a missing pair on which all is generated but
+    the source; None for other pairs."""
     for bridge in plan.bridges:
         if set(bridge.pair) == {source, target}:
-            path = bridge.paths[0]
-            return path if path[0] == source else path[::-1]
+            for path in bridge.paths:
+                if plan.vocabulary.inputs.isdisjoint(path[1:-1]):
+                    return path if path[0] == source else path[::-1]
     return None
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from loretta_framework.data.values import ValueSample
 from loretta_framework.evaluate.context import EvaluationContext, Findings, edge_name, value_of
 from loretta_framework.evaluate.grid import Cell, GridRow, cell_of, draw_grid
-from loretta_framework.evaluate.selection import balanced, directed_pairs, having
+from loretta_framework.evaluate.selection import balanced, directed_pairs, having, why_not_predicted
 from loretta_framework.evaluate.settings import GallerySettings
 from loretta_framework.generation.rollout import RolloutRequest, rollout
 
@@ -27,12 +27,16 @@ class Gallery:
         self.settings = settings
 
     def evaluate(self, context: EvaluationContext) -> Findings:
-        """No figures; a section "gallery" that names the folders."""
+        """No figures; a section "gallery" that names the folders, or the reason for none."""
         pairs = directed_pairs(context.plan, context.samples, self.settings.edges)
         shown = [self._edge(context, source, target) for source, target in pairs]
         return {"edges": {}, "gallery": shown}
 
     def _edge(self, context: EvaluationContext, source: str, target: str) -> dict[str, Any]:
+        reason = why_not_predicted(context.plan, target)
+        if reason is not None:
+            name = edge_name(source, target)
+            return {"edge": name, "folder": None, "grid": None, "reason": reason}
         chosen = balanced(having(context.samples, source), self.settings.sources, context.seed)
         made = self._generate(context, chosen, source, target)
         folder = context.directory / FOLDER / f"{source}-to-{target}"

@@ -102,7 +102,7 @@ class Judges:
         real = np.stack(
             [np.asarray(component.features(value_of(s, modality)), np.float32) for s in test]
         )
-        tokens = tuple(sample.tokens.tokens(modality) for sample in test)
+        tokens = tuple(np.asarray(sample.tokens.tokens(modality), np.int64) for sample in test)
         figures = {
             "judge_accuracy": self._accuracy(judge, real, labels, modality),
             "judge_accuracy_round_trip": self._accuracy(

@@ -7,11 +7,19 @@ from typing import Any
 
 from loretta_framework.data.values import ValueSample
 from loretta_framework.evaluate.context import EvaluationContext, Findings, edge_name
-from loretta_framework.evaluate.intervals import Figure, mean, ratio
-from loretta_framework.evaluate.selection import balanced, directed_pairs, having
+from loretta_framework.evaluate.intervals import mean, ratio
+from loretta_framework.evaluate.selection import (
+    balanced,
+    directed_pairs,
+    having,
+    impossible,
+    why_not_predicted,
+)
 from loretta_framework.evaluate.settings import LikelihoodSettings
 from loretta_framework.generation.score import score_rows
 from loretta_framework.sequence.rows import Segment, TokenRow, build_row
+
+METRICS = ("nats_per_sample", "nats_per_token")
 
 
 class Likelihood:
@@ -39,12 +47,19 @@ class Likelihood:
 
     def _edge(
         self, context: EvaluationContext, samples: Sequence[ValueSample], source: str, target: str
-    ) -> dict[str, Figure]:
+    ) -> dict[str, Any]:
         usable = having(samples, *filter(None, [source]), target)
         if not usable:
             return {}
+        barred = why_not_predicted(context.plan, target)
+        if barred is not None:
+            return impossible(METRICS, barred)
         rows = [_row(context, sample, source, target) for sample in usable]
-        scores = score_rows(context.model.model, rows)
+        scored = score_rows(context.model.model, rows)
+        scores = [score for score in scored if score.tokens > 0]  # slots may leave none
+        if not scores:
+            reason = f"no test sample has a token of {target} that can be predicted"
+            return impossible(METRICS, reason)
         nats = [score.nats for score in scores]
         tokens = [score.tokens for score in scores]
         count, name = self.settings.resamples, edge_name(source, target)

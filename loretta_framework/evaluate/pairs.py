@@ -50,7 +50,7 @@ def _under(model: AnyToAny, prompt: TokenRow, targets: Sequence[TokenRow]) -> ND
     given, wanted = collate([prompt]).to(device), collate(targets).to(device)
     before = len(prompt) - 1  # the target's rows bring the class id themselves
     cache = model.backbone.new_cache(1, before + wanted.ids_BT.shape[1])
-    x_1TD = model.embed(given.ids_BT[:, :before], given.places_BT[:, :before])
+    x_1TD = model.embed(given.ids_BT[:, :before], given.places_BT[:, :before], given.features)
     layout = replace(
         given.layout,
         documents_BT=given.layout.documents_BT[:, :before],

@@ -12,8 +12,17 @@ import numpy as np
 from loretta_framework.evaluate.context import EvaluationContext, Findings, edge_name
 from loretta_framework.evaluate.intervals import proportion
 from loretta_framework.evaluate.pairs import likelihood_matrix
-from loretta_framework.evaluate.selection import balanced, directed_pairs, having, why_unusable
+from loretta_framework.evaluate.selection import (
+    balanced,
+    directed_pairs,
+    having,
+    impossible,
+    why_not_predicted,
+    why_unusable,
+)
 from loretta_framework.evaluate.settings import RetrievalSettings
+
+METRICS = ("retrieval_at_1", "target_ranking_at_1")
 
 
 class Retrieval:
@@ -33,9 +42,10 @@ class Retrieval:
         return {"edges": {edge_name(*pair): self._edge(context, *pair) for pair in pairs}}
 
     def _edge(self, context: EvaluationContext, source: str, target: str) -> dict[str, Any]:
-        reason = why_unusable(context.samples, source, target)
+        reason = why_not_predicted(context.plan, target)
+        reason = reason or why_unusable(context.samples, source, target)
         if reason is not None:
-            return _impossible(reason)
+            return impossible(METRICS, reason)
         usable = having(context.samples, source, target, labelled=True)
         chosen = balanced(usable, self.settings.candidates, context.seed)
         classes = np.array([sample.label for sample in chosen])
@@ -47,10 +57,3 @@ class Retrieval:
             "retrieval_at_1": proportion(by_source, context.draw("retrieval", name), count),
             "target_ranking_at_1": proportion(by_target, context.draw("ranking", name), count),
         }
-
-
-def _impossible(reason: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for metric in ("retrieval_at_1", "target_ranking_at_1"):
-        found |= {metric: None, f"{metric}_reason": reason}
-    return found

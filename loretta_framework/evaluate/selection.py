@@ -73,3 +73,15 @@ def why_unusable(samples: Sequence[ValueSample], *modalities: str) -> str | None
     if len(classes) < 2:
         return f"the test samples with {named} are all of one class, '{next(iter(classes))}'"
     return None
+
+
+def why_not_predicted(plan: Plan, target: str) -> str | None:
+    """Why there are no figures of edges to a modality; None when there can be."""
+    if target in plan.vocabulary.inputs:
+        return f"{target} is continuous: it is given to the model, and never predicted or generated"
+    return None
+
+
+def impossible(metrics: Sequence[str], reason: str) -> dict[str, str | None]:
+    """Figures that cannot be measured: None, each beside its reason."""
+    return dict.fromkeys(metrics) | {f"{metric}_reason": reason for metric in metrics}

@@ -18,7 +18,7 @@ from loretta_framework.api.protocols import Cache, IntArray
 from loretta_framework.generation.sampling import sample
 from loretta_framework.model.any_to_any import AnyToAny
 from loretta_framework.sequence.batch import collate
-from loretta_framework.sequence.groups import segment_group
+from loretta_framework.sequence.groups import segment_groups
 from loretta_framework.sequence.rows import Segment, TokenRow, build_row, place_table
 from loretta_framework.sequence.vocabulary import Block
 
@@ -61,8 +61,13 @@ def generate(
     Returns:
         int64 ids local to the modality, without class and end, one array per prompt;
         min_tokens <= length <= max_tokens.
+
+    Raises:
+        ValueError: the target is continuous, so there is nothing to sample.
     """
     block = model.vocabulary[target]
+    if block.continuous:
+        raise ValueError(f"'{target}' must be discrete to be generated, but is continuous")
     rows = [build_row(model.vocabulary, prompt, open_target=target) for prompt in prompts]
     order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))  # little padding in a chunk
     results: list[IntArray] = [np.empty(0, np.int64)] * len(rows)
@@ -86,18 +91,18 @@ def _decode(
     top_k: int | None,
 ) -> list[IntArray]:
     device = model.embedding.weight.device
-    group = segment_group(model.vocabulary, block.modality)
+    groups = segment_groups(model.vocabulary, block.modality).tolist()
     uniforms = torch.from_numpy(np.ascontiguousarray(uniforms_BT)).to(device)
     hidden_BD, cache, lengths_B = _prefill(model, rows, block.max_tokens, device)
     place = place_table(model.vocabulary)[block.modality] + 1
     active_B = torch.arange(len(rows), device=device)
     tokens_BT = torch.full((len(rows), block.max_tokens), -1, dtype=torch.int64, device=device)
     for step in range(block.max_tokens):
-        logits_BG = model.logits(hidden_BD, group)
+        logits_BG = model.logits(hidden_BD, groups[step])
         if block.variable and step < block.min_tokens:
             logits_BG[:, 0] = float("-inf")  # the end id comes first in the group
         index_B = sample(logits_BG, uniforms[active_B, step], temperature, top_k)
-        content_B = index_B - int(block.variable)
+        content_B = index_B + (model.groups[groups[step]][0].start - block.content.start)
         tokens_BT[active_B, step] = content_B  # -1 where the segment ended
         going_B = content_B >= 0
         if step + 1 == block.max_tokens or not bool(going_B.any()):
@@ -118,7 +123,7 @@ def _prefill(
     batch = collate(rows).to(device)
     lengths_B = torch.tensor([len(row) for row in rows], device=device)
     cache = model.backbone.new_cache(len(rows), batch.ids_BT.shape[1] + room)
-    x_BTD = model.embed(batch.ids_BT, batch.places_BT)
+    x_BTD = model.embed(batch.ids_BT, batch.places_BT, batch.features)
     hidden_BTD = model.backbone.extend(x_BTD, batch.layout, cache)
     last_BD = hidden_BTD[torch.arange(len(rows), device=device), lengths_B - 1]
     return last_BD, cache, lengths_B

@@ -9,29 +9,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 
 from loretta_framework.api import random
+from loretta_framework.api.objectives import RolloutRequest as RolloutRequest
 from loretta_framework.api.protocols import IntArray
 from loretta_framework.generation.decode import generate
 from loretta_framework.model.any_to_any import AnyToAny
-from loretta_framework.sequence.rows import Segment
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutRequest:
-    """One path to walk.
-
-    Attributes:
-        start: real ids of the first modality of the path.
-        path: modalities, the start's first; at least two.
-        key: names the draws: (purpose, sample key, position).
-    """
-
-    start: IntArray
-    path: tuple[str, ...]
-    key: tuple[str, str, int]
+from loretta_framework.sequence.rows import Content, Segment
 
 
 @dataclass(slots=True)
@@ -57,7 +44,7 @@ def rollout(
     counters: RolloutCounters | None = None,
 ) -> list[IntArray]:
     """The last segment of each path, as ids local to its modality. No gradient is kept."""
-    current = [request.start for request in requests]
+    current: list[Content] = [request.start for request in requests]
     for hop in range(max((len(request.path) for request in requests), default=1) - 1):
         groups: dict[tuple[str, str], list[int]] = defaultdict(list)
         for index, request in enumerate(requests):
@@ -72,7 +59,7 @@ def rollout(
             if counters is not None:
                 counters.segments[f"{link}->{target}"] += len(made)
                 counters.tokens[f"{link}->{target}"] += sum(len(ids) for ids in made)
-    return current
+    return cast("list[IntArray]", current)  # a path has a generated end
 
 
 def _uniforms(

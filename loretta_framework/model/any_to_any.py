@@ -1,15 +1,20 @@
 """Embeddings, backbone and heads: ids in, per-position losses or logits out.
 
-B rows, T tokens, N selected positions, D width, V ids, G ids of a group.
+B rows, T tokens, N selected positions or features, D width, V ids, G ids of a group.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from loretta_framework.api.protocols import Backbone, Outputs
+from loretta_framework.api.errors import PluginError
+from loretta_framework.api.protocols import Backbone, EncoderNetwork, Outputs
+from loretta_framework.model.encoders import ByModality
 from loretta_framework.sequence.batch import Batch
 from loretta_framework.sequence.groups import IdGroup, id_groups
 from loretta_framework.sequence.rows import place_table
@@ -25,6 +30,7 @@ class AnyToAny(nn.Module):
         segment_positions: add a learned embedding of the place within the segment.
         tie_embeddings: use the embedding as output weights.
         dropout: on the embeddings, in training.
+        encoders: of each continuous modality, a torch module that is a `protocols.EncoderNetwork`.
     """
 
     def __init__(
@@ -35,6 +41,7 @@ class AnyToAny(nn.Module):
         segment_positions: bool = True,
         tie_embeddings: bool = False,
         dropout: float = 0.0,
+        encoders: Mapping[str, EncoderNetwork] = MappingProxyType({}),
     ) -> None:
         super().__init__()
         assert isinstance(backbone, nn.Module)
@@ -51,21 +58,65 @@ class AnyToAny(nn.Module):
         for table in (self.embedding, self.places, self.head):
             if table is not None:
                 nn.init.normal_(table.weight, std=0.02)
+        self.encoders = ByModality(encoders)
+        self.projectors = ByModality(
+            {name: nn.Linear(net.width, backbone.width) for name, net in encoders.items()}
+        )
 
-    def embed(self, ids_BT: Tensor, places_BT: Tensor) -> Tensor:
-        """(B, T) ids and places -> (B, T, D)."""
+    def embed(
+        self,
+        ids_BT: Tensor,
+        places_BT: Tensor,
+        features: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> Tensor:
+        """(B, T) ids and places -> (B, T, D); see `Batch.features` for where features go."""
         x_BTD = self.embedding(ids_BT)
+        for modality, features_N in features.items():
+            here_BT1 = (ids_BT == self.vocabulary[modality].content.start)[..., None]
+            x_BTD = x_BTD.masked_scatter(here_BT1, self._encoded(modality, features_N).to(x_BTD))
         if self.places is not None:
             x_BTD = x_BTD + self.places(places_BT)
         dropped: Tensor = self.dropout(x_BTD)
         return dropped
 
+    def _encoded(self, modality: str, features_N: Tensor) -> Tensor:
+        """Features of N values -> (N, T, D)."""
+        network = self.encoders[modality]
+        vectors = network(features_N)
+        wanted = (len(features_N), self.vocabulary[modality].max_tokens, network.width)
+        if vectors.shape != wanted:
+            raise PluginError(
+                f"the network must give vectors of shape {wanted}, but gives {tuple(vectors.shape)}",
+                where=f"modalities.{modality}",
+                fix="report it to the authors of its plugin, or use another version of it",
+            )
+        projected: Tensor = self.projectors[modality](vectors)
+        return projected
+
     def logits(self, hidden_ND: Tensor, group: int) -> Tensor:
         """float32 (N, G) over the ids of a group only, in the group's order."""
-        table_VD = self.embedding.weight if self.head is None else self.head.weight
+        return functional.linear(hidden_ND, self._rows(group)).float()
+
+    def _output_table(self) -> Tensor:
+        return self.embedding.weight if self.head is None else self.head.weight
+
+    def _rows(self, group: int) -> Tensor:
+        """(G, D) rows of the output table of a group."""
+        table_VD = self._output_table()
         parts = [table_VD[ids.start : ids.stop] for ids in self.groups[group]]
-        weight_GD = parts[0] if len(parts) == 1 else torch.cat(parts)
-        return functional.linear(hidden_ND, weight_GD).float()
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _rows_of(self, groups: Sequence[int]) -> list[Tensor]:
+        """`_rows` of several groups. Slots, perhaps hundreds, are gathered at once: the gradient of
+        a slice is as large as the table."""
+        slotted = [group for group in groups if group >= 2 * len(self.vocabulary.blocks)]
+        sizes = [sum(map(len, self.groups[group])) for group in slotted]
+        ids = [i for group in slotted for part in self.groups[group] for i in part]
+        table_VD = self._output_table()
+        ids_N = torch.tensor(ids, dtype=torch.int64, device=table_VD.device)
+        gathered = torch.split(functional.embedding(ids_N, table_VD), sizes) if ids else ()
+        of_slots = dict(zip(slotted, gathered, strict=True))
+        return [of_slots[group] if group in of_slots else self._rows(group) for group in groups]
 
     def local_targets(self, targets_N: Tensor, group: int) -> Tensor:
         """Global ids -> their indices within the group."""
@@ -78,21 +129,25 @@ class AnyToAny(nn.Module):
 
     def nll(self, hidden_BTD: Tensor, batch: Batch) -> Tensor:
         """float32 (B, T), -log p(target) in nats where the weight is not 0, else 0."""
-        flat_ND = hidden_BTD.flatten(0, 1)
         groups_N = torch.where(batch.weights_BT > 0, batch.groups_BT, -1).flatten()
-        targets_N = batch.targets_BT.flatten()
-        nll_N = torch.zeros(len(flat_ND), device=flat_ND.device)
-        for group in torch.unique(groups_N).tolist():
-            if group < 0:
-                continue
-            index_n = (groups_N == group).nonzero().squeeze(1)
-            logits_nG = self.logits(flat_ND[index_n], group)
-            local_n = self.local_targets(targets_N[index_n], group)
-            nll_n = functional.cross_entropy(logits_nG, local_n, reduction="none")
-            nll_N = nll_N.index_copy(0, index_n, nll_n)
-        return nll_N.view_as(batch.weights_BT)
+        found, counts = (t.tolist() for t in torch.unique(groups_N, return_counts=True))
+        # Sorted by group once, since slots may be hundreds of groups.
+        order_N = groups_N.argsort(stable=True)
+        hidden = torch.split(hidden_BTD.flatten(0, 1)[order_N], counts)
+        targets = torch.split(batch.targets_BT.flatten()[order_N], counts)
+        first = int(found[0] < 0)  # what has no weight is sorted before all groups
+        parts = [torch.zeros(count, device=hidden_BTD.device) for count in counts[:first]]
+        rows = self._rows_of(found[first:])
+        work = zip(found[first:], hidden[first:], targets[first:], rows, strict=True)
+        for group, hidden_nD, targets_n, weight_GD in work:
+            logits_nG = functional.linear(hidden_nD, weight_GD).float()
+            local_n = self.local_targets(targets_n, group)
+            parts.append(functional.cross_entropy(logits_nG, local_n, reduction="none"))
+        nll_N = torch.cat(parts)
+        return torch.empty_like(nll_N).index_copy(0, order_N, nll_N).view_as(batch.weights_BT)
 
     def forward(self, batch: Batch) -> Outputs:
         """Losses and hidden states of a batch."""
-        hidden_BTD = self.backbone(self.embed(batch.ids_BT, batch.places_BT), batch.layout)
+        x_BTD = self.embed(batch.ids_BT, batch.places_BT, batch.features)
+        hidden_BTD = self.backbone(x_BTD, batch.layout)
         return Outputs(self.nll(hidden_BTD, batch), hidden_BTD)

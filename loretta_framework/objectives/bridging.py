@@ -37,6 +37,10 @@ class Walk:
         """The directed edges that are generated, "text->speech" and so on."""
         return tuple(f"{a}->{b}" for a, b in zip(self.path, self.path[1:], strict=False))
 
+    def possible(self, inputs: AbstractSet[str]) -> bool:
+        """Whether it generates none of the modalities that cannot be."""
+        return inputs.isdisjoint(self.path[1:])
+
 
 def walks(
     present: AbstractSet[str],
@@ -44,6 +48,7 @@ def walks(
     *,
     single_modality: bool = True,
     max_hops: int | None = None,
+    inputs: AbstractSet[str] = frozenset(),
 ) -> list[Walk]:
     """Every walk a sample allows, in the order of the bridges; [] when there is none.
 
@@ -52,13 +57,16 @@ def walks(
         bridges: missing pairs with their paths.
         single_modality: whether a walk may start at its own target.
         max_hops: longest walk in generations.
+        inputs: modalities that cannot be generated; a walk may start at one.
     """
     found = []
     for bridge in bridges:
         for path in bridge.paths:
             for way in (path, path[::-1]):
                 walk = _walk(way, present)
-                if walk is None or (max_hops is not None and len(walk.path) - 1 > max_hops):
+                if walk is None or not walk.possible(inputs):
+                    continue
+                if max_hops is not None and len(walk.path) - 1 > max_hops:
                     continue
                 if single_modality or walk.path[0] != walk.target:
                     found.append(walk)
@@ -72,15 +80,20 @@ def _walk(way: tuple[str, ...], present: AbstractSet[str]) -> Walk | None:
     return Walk(way[0], way[start:])
 
 
-def link_walks(present: AbstractSet[str], bridges: Sequence[Bridge]) -> list[tuple[Walk, Walk]]:
+def link_walks(
+    present: AbstractSet[str],
+    bridges: Sequence[Bridge],
+    inputs: AbstractSet[str] = frozenset(),
+) -> list[tuple[Walk, Walk]]:
     """Pairs of walks that leave a lone link towards both ends of a bridge (LoReTTa's case 4)."""
     if len(present) != 1:
         return []
     (link,) = present
-    return [
+    pairs = [
         (Walk(None, path[: i + 1][::-1]), Walk(None, path[i:]))
         for bridge in bridges
         for path in bridge.paths
         for i, modality in enumerate(path[1:-1], start=1)
         if modality == link
     ]
+    return [pair for pair in pairs if all(walk.possible(inputs) for walk in pair)]

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from loretta_framework.api.objectives import NextTokenLoss
 from loretta_framework.objectives.context import ObjectiveContext
-from loretta_framework.objectives.reduce import NextTokenLoss
 from loretta_framework.objectives.settings import CausalSettings
 from loretta_framework.sequence.rows import Segment, TokenizedSample, TokenRow
 
@@ -29,8 +29,8 @@ def causal_segments(
         shuffle = context.random("order", sample).permutation(len(parts))
         parts = [parts[i] for i in shuffle]
     return [
-        Segment(modality, tokens_T, first_segment_weight if i == 0 else 1.0)
-        for i, (modality, tokens_T) in enumerate(parts)
+        Segment(modality, content, first_segment_weight if i == 0 else 1.0)
+        for i, (modality, content) in enumerate(parts)
     ]
 
 

@@ -7,27 +7,31 @@ sentinel and moved to the end of the row behind the same sentinel, closed by the
 
 Departures from the paper: sentinels are prompts, never targets (where a span was cut is noise that
 a model should not learn to emit); moved tokens keep their place in the segment, so that the row can
-be undone; the loss covers the body and the moved spans alike.
+be undone; the loss covers the body and the moved spans alike. Vectors of a continuous modality
+are no content that moves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from loretta_framework.api.objectives import NextTokenLoss
+from loretta_framework.api.protocols import IntArray
 from loretta_framework.graph import Edge
 from loretta_framework.objectives.causal import causal_segments
 from loretta_framework.objectives.context import ObjectiveContext
-from loretta_framework.objectives.reduce import NextTokenLoss
 from loretta_framework.objectives.settings import CausalMaskedSettings
-from loretta_framework.sequence.groups import infill_group
-from loretta_framework.sequence.rows import TokenizedSample, TokenRow
+from loretta_framework.sequence.groups import in_slots, infill_groups
+from loretta_framework.sequence.rows import TokenizedSample, TokenRow, place_table
 from loretta_framework.sequence.vocabulary import (
     INFILL_END_ID,
     NUM_SENTINELS,
+    PAD_ID,
     SENTINELS_START,
     Vocabulary,
 )
@@ -61,8 +65,9 @@ class CausalMasked(NextTokenLoss):
 
 
 def _owner(vocabulary: Vocabulary, token: int) -> str | None:
-    """The modality whose content holds the id, None for class ids, end ids and specials."""
-    return next((b.modality for b in vocabulary.blocks if token in b.content), None)
+    """The modality that has the id as a token; None for class, end, feature ids and specials."""
+    inside = (b for b in vocabulary.blocks if token in b.content and not b.continuous)
+    return next((block.modality for block in inside), None)
 
 
 def content_runs(row: TokenRow, vocabulary: Vocabulary) -> list[Span]:
@@ -100,58 +105,71 @@ def move_spans(row: TokenRow, spans: Sequence[Span], vocabulary: Vocabulary) -> 
     """Rearrange the row; the identity without spans."""
     if not spans:
         return row
-    # Work on the whole sequence of ids, each with what it costs to predict it.
-    ids = np.append(row.ids_T, row.targets_T[-1])
-    places = np.append(row.places_T, row.places_T[-1] + 1)
-    weights = np.concatenate([[0.0], row.weights_T]).astype(np.float32)
-    groups = np.concatenate([[0], row.groups_T])
-    edges = np.concatenate([[-1], row.edges_T])
+    # Work on the whole sequence of ids, each with what it costs to predict it. The target behind a
+    # continuous segment is none, and moved spans follow in its place.
+    last = len(row) if row.targets_T[-1] == PAD_ID else None
+    ids = np.append(row.ids_T, row.targets_T[-1])[:last]
+    places = np.append(row.places_T, row.places_T[-1] + 1)[:last]
+    weights = np.concatenate([[0.0], row.weights_T]).astype(np.float32)[:last]
+    groups = np.concatenate([[0], row.groups_T])[:last]
+    edges = np.concatenate([[-1], row.edges_T])[:last]
     names = list(row.edges)
     body: list[Columns] = []
     tail: list[Columns] = []
-    everything = frozenset(vocabulary.modalities[g] for g in set(row.groups_T.tolist()))
+    present = set(row.ids_T.tolist())
+    everything = frozenset(b.modality for b in vocabulary.blocks if b.class_id in present)
     cursor = 0
     columns = (ids, places, weights, groups, edges)
     for number, (left, right) in enumerate(spans):
         body.append(tuple(column[cursor:left] for column in columns))
-        sentinel = _piece([SENTINELS_START + number], [places[left]], 0.0, 0, -1)
+        sentinel = _sentinel(number, int(places[left]))
         body.append(sentinel)
         owner = _owner(vocabulary, int(ids[left]))
         assert owner is not None
         edge = str(Edge(everything, owner))
         names += [] if edge in names else [edge]
-        moved_ids = [*ids[left:right].tolist(), INFILL_END_ID]
-        moved_places = [*places[left:right].tolist(), int(places[right - 1])]
         tail.append(sentinel)
-        tail.append(
-            _piece(moved_ids, moved_places, 1.0, infill_group(vocabulary, owner), names.index(edge))
-        )
+        moved = ids[left:right], places[left:right]
+        tail.append(_moved(vocabulary, owner, *moved, names.index(edge)))
         cursor = right
     body.append(tuple(column[cursor:] for column in columns))
     ids, places, weights, groups, edges = (
         np.concatenate(column) for column in zip(*body, *tail, strict=True)
     )
-    return TokenRow(
-        row.sample,
-        ids[:-1],
-        places[:-1],
-        ids[1:],
-        weights[1:].astype(np.float32),
-        groups[1:],
-        edges[1:],
-        tuple(names),
-        row.objective,
+    return replace(
+        row,
+        ids_T=ids[:-1],
+        places_T=places[:-1],
+        targets_T=ids[1:],
+        weights_T=weights[1:].astype(np.float32),
+        groups_T=groups[1:],
+        edges_T=edges[1:],
+        edges=tuple(names),
     )
 
 
-def _piece(
-    ids: Sequence[int], places: Sequence[int], weight: float, group: int, edge: int
+def _moved(
+    vocabulary: Vocabulary, owner: str, ids_T: IntArray, places_T: IntArray, edge: int
 ) -> Columns:
-    count = len(ids)
+    """A span with its end-of-infill id. What lies outside its slot is no target there either."""
+    block = vocabulary[owner]
+    first = int(places_T[0]) - place_table(vocabulary)[owner] - 1
+    inside = in_slots(block, ids_T - block.content.start, first)
+    weights = np.append(inside, True).astype(np.float32)
     return (
-        np.array(ids, np.int64),
-        np.array(places, np.int64),
-        np.full(count, weight, np.float32),
-        np.full(count, group, np.int64),
-        np.full(count, edge, np.int64),
+        np.append(ids_T, INFILL_END_ID),
+        np.append(places_T, places_T[-1]),
+        weights,
+        infill_groups(vocabulary, owner)[first : first + len(weights)],
+        np.where(weights > 0, edge, -1),
+    )
+
+
+def _sentinel(number: int, place: int) -> Columns:
+    return (
+        np.array([SENTINELS_START + number], np.int64),
+        np.array([place], np.int64),
+        np.zeros(1, np.float32),
+        np.zeros(1, np.int64),
+        np.full(1, -1, np.int64),
     )

@@ -8,14 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from loretta_framework.api import random
-from loretta_framework.api.protocols import IntArray
-from loretta_framework.generation.rollout import RolloutRequest
+from loretta_framework.api.objectives import Rollout
 from loretta_framework.graph import Bridge
 from loretta_framework.sequence.rows import Segment, TokenizedSample, TokenRow, build_row
 from loretta_framework.sequence.vocabulary import Vocabulary
-
-Rollout = Callable[[Sequence[RolloutRequest], float, int | None, bool], list[IntArray]]
-"""(requests, temperature, top_k, use the average weights) -> last segment of each path."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from loretta_framework.api.objectives import NextTokenLoss, RolloutRequest
 from loretta_framework.api.protocols import IntArray
-from loretta_framework.generation.rollout import RolloutRequest
 from loretta_framework.objectives.bridging import Walk, link_walks, walks
 from loretta_framework.objectives.causal import causal_segments
 from loretta_framework.objectives.context import ObjectiveContext
-from loretta_framework.objectives.reduce import NextTokenLoss
 from loretta_framework.objectives.settings import TransitiveSettings
 from loretta_framework.sequence.rows import Segment, TokenizedSample, TokenRow
 
@@ -62,10 +61,11 @@ class Transitive(NextTokenLoss):
                 context.bridges,
                 single_modality=settings.single_modality,
                 max_hops=settings.max_hops,
+                inputs=context.vocabulary.inputs,
             )
         ]
         if not options and settings.link_only:
-            options = list(link_walks(present, context.bridges))
+            options = list(link_walks(present, context.bridges, context.vocabulary.inputs))
         options = [option for option in options if self._ready(option, context)]
         if not options:
             return ()
@@ -136,7 +136,5 @@ class Transitive(NextTokenLoss):
         shuffled = [segments[i] for i in order]
         if order[0] >= len(pseudo):  # told by its place: a pseudo segment may weigh as much
             first = shuffled[0]
-            shuffled[0] = Segment(
-                first.modality, first.tokens_T, self.settings.first_segment_weight
-            )
+            shuffled[0] = Segment(first.modality, first.content, self.settings.first_segment_weight)
         return shuffled

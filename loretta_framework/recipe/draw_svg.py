@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from xml.sax.saxutils import escape
 
+from loretta_framework.recipe.inputs import INPUT_ONLY
 from loretta_framework.recipe.plan import Plan
 
 Point = tuple[float, float]
@@ -18,6 +19,7 @@ _STYLE = """<style>
   .title { font-size: 16px; font-weight: 600; }
   .small { font-size: 12px; fill: #52606d; }
   .node { fill: #ffffff; stroke: #2f5d8a; stroke-width: 1.8; }
+  .input { stroke-dasharray: 2 3; }
   .observed { stroke: #2f5d8a; stroke-width: 2; }
   .missing { stroke: #b4602a; stroke-width: 1.8; stroke-dasharray: 6 5; }
   .plate { fill: #f8fafb; }
@@ -27,7 +29,10 @@ _STYLE = """<style>
 
 
 def svg(plan: Plan) -> str:
-    """Observed pairs solid with sample counts, missing pairs dashed; a legend below."""
+    """Observed pairs solid with sample counts, missing pairs dashed; a legend below.
+
+    What is input only has a dotted frame, and edges lead away from it.
+    """
     nodes = plan.graph.nodes
     box = max(_width(name) for name in nodes)
     radius = _radius(len(nodes), box)
@@ -43,11 +48,15 @@ def svg(plan: Plan) -> str:
         f'<rect class="plate" width="{width:.0f}" height="{height:.0f}"/>',
         f'<text class="title" x="{_MARGIN}" y="{_MARGIN + 4}">{escape(plan.name)}</text>',
     ]
-    parts += [_line("missing", places[a], places[b]) for a, b in plan.missing_pairs]
+    unbridged = plan.graph.unbridged()
+    for a, b in [*plan.missing_pairs, *unbridged]:
+        parts.append(_line("missing", places[a], places[b]))
     parts += [_line("observed", places[a], places[b]) for (a, b), _ in plan.graph.observed]
     parts += _counts(plan, places, box)
-    parts += [_node(name, places[name]) for name in nodes]
-    parts += _legend(height)
+    parts += [_node(name, places[name], name in plan.graph.inputs) for name in nodes]
+    parts += _legend(
+        height, "missing" if unbridged else "missing, bridged", bool(plan.graph.inputs)
+    )
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -103,24 +112,28 @@ def _line(kind: str, a: Point, b: Point) -> str:
     return f'<line class="{kind}" x1="{a[0]:.1f}" y1="{a[1]:.1f}" x2="{b[0]:.1f}" y2="{b[1]:.1f}"/>'
 
 
-def _node(name: str, place: Point) -> str:
+def _node(name: str, place: Point, given: bool) -> str:
     x, y = place
-    wide = _width(name)
+    wide, kind = _width(name), "node input" if given else "node"
     return (
-        f'<rect class="node" x="{x - wide / 2:.1f}" y="{y - _HEIGHT / 2:.1f}" width="{wide:.1f}" '
+        f'<rect class="{kind}" x="{x - wide / 2:.1f}" y="{y - _HEIGHT / 2:.1f}" width="{wide:.1f}" '
         f'height="{_HEIGHT:.0f}" rx="17"/><text class="name" x="{x:.1f}" y="{y:.1f}">'
         f"{escape(name)}</text>"
     )
 
 
-def _legend(height: float) -> list[str]:
+def _legend(height: float, missing: str, inputs: bool) -> list[str]:
     y, x = height - _MARGIN, _MARGIN
-    return [
+    lines = [
         _line("observed", (x, y), (x + 34, y)),
         f'<text class="small" x="{x + 42}" y="{y + 4}">observed, with samples</text>',
         _line("missing", (x + 200, y), (x + 234, y)),
-        f'<text class="small" x="{x + 242}" y="{y + 4}">missing, bridged</text>',
+        f'<text class="small" x="{x + 242}" y="{y + 4}">{missing}</text>',
     ]
+    if inputs:
+        text = f"dotted frame: {INPUT_ONLY}, edges lead away from it"
+        lines.append(f'<text class="small" x="{x}" y="{y + 22}">{text}</text>')
+    return lines
 
 
 def _width(name: str) -> float:

@@ -10,10 +10,12 @@ from loretta_framework.api.errors import GraphError, Problem, RecipeError
 from loretta_framework.api.specs import BackboneSpec, ModalitySpec
 from loretta_framework.graph import ModalityGraph
 from loretta_framework.recipe.hashes import completed, data_hash, recipe_hash
+from loretta_framework.recipe.inputs import input_reasons, require_encoders, require_targets
 from loretta_framework.recipe.limits import require_enough
 from loretta_framework.recipe.load import LoadedRecipe
 from loretta_framework.recipe.nodes import Component, Components, check_nodes, needed_plugins
 from loretta_framework.recipe.plan import ModalityPlan, Plan, Reason
+from loretta_framework.recipe.providers import provided
 from loretta_framework.recipe.requirements import requirement_problems
 from loretta_framework.recipe.sets import DataPlan, plan_sets
 from loretta_framework.recipe.tasks import Lengths, plan_tasks
@@ -64,10 +66,12 @@ def make_plan(
     """
     recipe = loaded.recipe
     components, registry = check_components(loaded, registry)
-    data = plan_sets(loaded, components, registry)
-    graph = _graph(loaded, data)
     bounds = {name: components["modalities", name].settings.bounds() for name in recipe.modalities}
     vocabulary = Vocabulary.build(bounds, previous_vocabulary)
+    require_encoders(loaded, components, vocabulary, registry)
+    data = plan_sets(loaded, components, registry)
+    graph = _graph(loaded, data, vocabulary)
+    data.reasons += require_targets(loaded, data.training, vocabulary)
     lengths = Lengths.of(vocabulary, data.training, graph.bridges())
     tasks, reasons = plan_tasks(loaded, components, lengths, bool(graph.bridges()))
     _require_room(loaded, components, lengths)
@@ -90,6 +94,7 @@ def make_plan(
         data_hash=data_hash(data.digests),
         reasons=(*_own_reasons(graph, vocabulary, previous_vocabulary), *data.reasons, *reasons),
         versions=_versions(components),
+        plugins=provided(components, registry),
     )
 
 
@@ -119,9 +124,10 @@ def _require_present(loaded: LoadedRecipe, data: DataPlan) -> None:
         raise RecipeError(problems)
 
 
-def _graph(loaded: LoadedRecipe, data: DataPlan) -> ModalityGraph:
+def _graph(loaded: LoadedRecipe, data: DataPlan, vocabulary: Vocabulary) -> ModalityGraph:
     _require_present(loaded, data)
-    graph = ModalityGraph.from_combinations(loaded.recipe.modalities, data.counts())
+    names, inputs = loaded.recipe.modalities, vocabulary.inputs
+    graph = ModalityGraph.from_combinations(names, data.counts(), inputs)
     if not loaded.recipe.allow_disconnected:
         try:
             graph.require_connected()
@@ -168,6 +174,7 @@ def _graph_reasons(graph: ModalityGraph) -> list[Reason]:
         paths = "; ".join(" - ".join(path) for path in bridge.paths)
         choice = f"{bridge.pair[0]} - {bridge.pair[1]} is bridged"
         reasons.append(Reason("graph", choice, f"no training sample holds both; paths: {paths}"))
+    reasons += input_reasons(graph)
     parts = graph.components()
     if len(parts) > 1:
         choice = f"{len(parts)} components are trained side by side"

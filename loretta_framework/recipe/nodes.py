@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from loretta_framework.api.errors import PluginError, Problem
 from loretta_framework.api.specs import ComponentSpec
@@ -17,6 +17,8 @@ from loretta_framework.recipe.paths import SPLITS
 from loretta_framework.recipe.plan import ComponentPlan
 from loretta_framework.recipe.yaml_reader import KeyPath
 from loretta_framework.registry import Group, Registry
+from loretta_framework.registry.faults import FIX
+from loretta_framework.registry.promises import require_promises, settings_class
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,52 +116,26 @@ def check_nodes(
     return found, problems
 
 
-def settings_class(spec: ComponentSpec) -> type[BaseModel]:
-    """Import a component's settings class.
-
-    Raises:
-        PluginError: the import fails, or it is no settings class; the fault is the plugin's.
-    """
-    try:
-        found = spec.settings_class()
-    except Exception as error:  # a plugin's module may raise anything when it is imported
-        raise PluginError(f"{type(error).__name__}: {error}", where=spec.settings) from error
-    if not (isinstance(found, type) and issubclass(found, BaseModel)):
-        raise PluginError("it is not a settings class", where=spec.settings)
-    return found
-
-
 def _settings(
     node: Node, spec: ComponentSpec, registry: Registry, place: Place
 ) -> tuple[Any, list[Problem]]:
     path = (*node.path, "settings")
     blame = f"the settings of '{node.kind}' ({registry.distribution(node.kind)}) cannot be used"
-    fix = "report it to the authors of that package, or use another version of it"
     try:
         model = settings_class(spec)
-    except PluginError as error:
-        return None, [Problem(f"{blame}: {error.what} ({error.where})", place(node.kind_path), fix)]
-    try:
         # Read as JSON, strict validation still takes a list for a tuple and text for a path, which
         # it refuses in Python objects.
         settings = model.model_validate_json(json.dumps(node.settings))
-        if node.group == "modality":
-            _require_bounds(settings)
+        require_promises(spec, settings)
     except ValidationError as error:
         return None, problems_of(error, model, node.settings, place, path)
-    except Exception as error:  # a validator or `bounds` of a plugin may raise anything
-        return None, [
-            Problem(f"{blame}: {type(error).__name__}: {error}", place(node.kind_path), fix)
-        ]
+    except PluginError as error:
+        what = f"{blame}: {error.what} ({error.where})"
+        return None, [Problem(what, place(node.kind_path), FIX)]
+    except Exception as error:  # a validator of a plugin may raise anything
+        what = f"{blame}: {type(error).__name__}: {error}"
+        return None, [Problem(what, place(node.kind_path), FIX)]
     return settings, []
-
-
-def _require_bounds(settings: Any) -> None:
-    bounds = settings.bounds()
-    if bounds.vocab_size < 0 or not 1 <= bounds.min_tokens <= bounds.max_tokens:
-        raise ValueError(
-            f"bounds() must have vocab_size >= 0 and 1 <= min_tokens <= max_tokens, but is {bounds}"
-        )
 
 
 def _list(value: Any) -> list[Any]:

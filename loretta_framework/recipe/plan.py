@@ -112,8 +112,29 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class PluginPlan:
+    """Who brings components of the plan: what a resumed or loaded run is compared with.
+
+    Attributes:
+        name: entry-point name.
+        distribution: the package.
+        version: version of that package.
+        api: API versions that all of its components accept, oldest and newest.
+        components: kind -> component version, of those that the recipe names.
+        record: sha256 of the list of files that its installer wrote, "" when there is none.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    api: tuple[int, int]
+    components: dict[str, int]
+    record: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """See the module's docstring. `reasons` and `versions` do not enter the hash.
+    """See the module's docstring. `reasons`, `versions` and `plugins` do not enter the hash.
 
     Attributes:
         name: recipe name.
@@ -133,6 +154,7 @@ class Plan:
         data_hash: of the shard index's contents, all splits.
         reasons: automatic choices.
         versions: package name -> version.
+        plugins: who brings the components; empty in plans of before it was recorded.
     """
 
     name: str
@@ -152,12 +174,13 @@ class Plan:
     data_hash: str
     reasons: tuple[Reason, ...]
     versions: dict[str, str]
+    plugins: tuple[PluginPlan, ...] = ()
 
     @property
     def hash(self) -> str:
         """sha256 of all that decides what is computed, in hexadecimal."""
         data = self.to_json()
-        for key in ("reasons", "versions"):
+        for key in ("reasons", "versions", "plugins"):
             del data[key]
         return sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
@@ -176,9 +199,9 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; `from_json` reads it back to an equal Plan."""
-        data: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        data["vocabulary"] = self.vocabulary.to_json()
-        return data
+        data = asdict(self) | {"vocabulary": self.vocabulary.to_json()}
+        plain: dict[str, Any] = json.loads(json.dumps(data))
+        return plain
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Plan:
@@ -210,6 +233,7 @@ class Plan:
             graph=ModalityGraph(
                 tuple(graph["nodes"]),
                 tuple(((pair[0], pair[1]), count) for pair, count in graph["observed"]),
+                tuple(graph.get("inputs", ())),
             ),
             components=tuple(tuple(part) for part in data["components"]),
             bridges=tuple(
@@ -223,11 +247,17 @@ class Plan:
             backbone=component(data["backbone"]),
             reasons=tuple(Reason(**item) for item in data["reasons"]),
             versions=dict(data["versions"]),
+            plugins=tuple(_plugin(item) for item in data.get("plugins", [])),
         )
 
 
 def _component(data: dict[str, Any]) -> ComponentPlan:
     return ComponentPlan(**data)
+
+
+def _plugin(data: dict[str, Any]) -> PluginPlan:
+    low, high = data["api"]
+    return PluginPlan(**{**data, "api": (low, high)})
 
 
 def _set(data: dict[str, Any]) -> SetPlan:

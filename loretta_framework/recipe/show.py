@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from loretta_framework.recipe.inputs import INPUT_ONLY, why_unbridged
 from loretta_framework.recipe.origins import label
 from loretta_framework.recipe.plan import ComponentPlan, Plan, SetPlan, TaskPlan
 from loretta_framework.recipe.yaml_reader import KeyPath, walk
@@ -74,11 +75,13 @@ def _modalities(plan: Plan) -> list[str]:
     for item in plan.modalities:
         block = plan.vocabulary[item.name]
         length = f"{block.min_tokens}..{block.max_tokens}" if block.variable else block.max_tokens
+        form = f"tokens a segment{', then an end id' if block.variable else ''}"
+        form = f"vectors a segment, {INPUT_ONLY}" if block.continuous else form
         rows.append(
             [
                 item.name,
                 f"ids {block.start}..{block.stop - 1}",
-                f"{length} tokens a segment{', then an end id' if block.variable else ''}",
+                f"{length} {form}",
                 "fitted to the data" if item.fitted else "",
             ]
         )
@@ -92,11 +95,15 @@ def _graph(plan: Plan) -> Iterator[str]:
     ]
     yield "observed pairs" if observed else "observed pairs: none"
     yield from (f"  {line}" for line in aligned(observed))
-    yield "missing pairs" if plan.bridges else "missing pairs: none"
+    unbridged = plan.graph.unbridged()
+    yield "missing pairs" if plan.bridges or unbridged else "missing pairs: none"
     missing = [
         [f"{a} - {b}", "bridged by " + "; ".join(" - ".join(path) for path in bridge.paths)]
         for bridge in plan.bridges
         for a, b in [bridge.pair]
+    ]
+    missing += [
+        [f"{a} - {b}", f"not bridged: {why_unbridged(plan.graph, (a, b))}"] for a, b in unbridged
     ]
     yield from (f"  {line}" for line in aligned(missing))
     yield f"components: {'; '.join(', '.join(part) for part in plan.components)}"

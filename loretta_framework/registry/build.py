@@ -6,15 +6,24 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from loretta_framework.api.errors import PluginError, Problem, RecipeError, nearest
+from loretta_framework.api.errors import (
+    LorettaError,
+    PluginError,
+    Problem,
+    RecipeError,
+    nearest,
+)
 from loretta_framework.api.specs import LazyReference
+from loretta_framework.registry import promises
 from loretta_framework.registry.discovery import Registry
+from loretta_framework.registry.faults import FIX, blamed, cause_of, place_of
 from loretta_framework.registry.loading import Group
+from loretta_framework.registry.records import CORE
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-    from loretta_framework.api.specs import ComponentSpec
+    from loretta_framework.api.specs import Bounds, ComponentSpec
 
 Note = Callable[[str, str, str], None]
 
@@ -43,6 +52,16 @@ class Builder:
         """
         return self.build_spec(self.registry.group(kind), kind, settings)
 
+    def bounds(self, kind: str, settings: Mapping[str, Any]) -> Bounds:
+        """What the settings of a modality promise; it is not built.
+
+        Raises:
+            PluginError: there is no such modality, or its plugin cannot be used.
+            RecipeError: its settings class refuses the settings.
+        """
+        bounds: Bounds = self._settings(self.registry.spec("modality", kind), settings).bounds()
+        return bounds
+
     def build_spec(self, group: Group, kind: str, settings: Mapping[str, Any]) -> Any:
         """Build a component of this group.
 
@@ -53,12 +72,27 @@ class Builder:
         spec = self.registry.spec(group, kind)
         checked = self._settings(spec, settings)
         self._resolve(spec, spec.factory)
-        return spec.build(checked, self)
+        try:
+            return spec.build(checked, self)
+        except (LorettaError, MemoryError):
+            raise
+        except (Exception, SystemExit) as error:
+            source = self.registry.distribution(spec.name)
+            # The core's own faults are bugs and keep their traceback; a card that is full is none.
+            if source.startswith(f"{CORE} ") or type(error).__name__ == "OutOfMemoryError":
+                raise
+            raise blamed(spec, source, "the factory", error) from error
 
     def _settings(self, spec: ComponentSpec, settings: Mapping[str, Any]) -> Any:
         from pydantic import ValidationError
 
-        settings_class = self._resolve(spec, spec.settings)
+        try:
+            settings_class = promises.settings_class(spec)
+        except PluginError as error:
+            what = f"the settings of '{spec.name}' ({self.registry.distribution(spec.name)})"
+            raise PluginError(
+                f"{what} cannot be used: {error.what}", where=error.where, fix=FIX
+            ) from error
         try:
             # Settings are plain data from a file. Read as JSON, strict validation still takes a
             # list for a tuple and a string for a path, which it refuses in Python objects.
@@ -73,11 +107,14 @@ class Builder:
         """Import what a spec refers to; a failure there is the plugin's, and says so."""
         try:
             return LazyReference.parse(reference).resolve()
-        except (ImportError, AttributeError) as error:
+        except LorettaError:
+            raise
+        except (Exception, SystemExit) as error:
+            source = self.registry.distribution(spec.name)
+            file, line = place_of(error, reference.partition(".")[0])
             raise PluginError(
-                f"'{spec.name}' of {self.registry.distribution(spec.name)} cannot be used: "
-                f"{type(error).__name__}: {error}",
-                where=reference,
+                f"'{spec.name}' of {source} cannot be used: {cause_of(error)}",
+                where=f"{file}:{line}" if file else reference,
                 fix="install what is missing, or report it to the plugin's authors",
             ) from error
 

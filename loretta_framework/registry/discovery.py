@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from loretta_framework.api.errors import PluginError, nearest
 from loretta_framework.api.specs import ComponentSpec
-from loretta_framework.registry import verdicts
+from loretta_framework.registry import notices, verdicts
 from loretta_framework.registry.loading import Components, Group, load
 from loretta_framework.registry.records import (
     BUILTIN,
     CORE,
+    UNUSABLE,
     InstalledPlugin,
     PluginRecord,
     installed,
 )
+from loretta_framework.registry.switches import REMEDIES, STRICT, Switches
 
 BUNDLED = (
     "text",
@@ -54,7 +56,10 @@ class Registry:
             needed: entry-point names to load; None loads all. Others are listed as "unchecked".
 
         A plugin that cannot be used is a record; the error comes when a component of it is asked
-        for.
+        for. With `LORETTA_STRICT_PLUGINS=1` all are loaded, and one that cannot be used is fatal.
+
+        Raises:
+            PluginError: plugins are strict and some cannot be used; all of them are named.
         """
         registry = cls()
         for plugin in installed():
@@ -62,9 +67,13 @@ class Registry:
             if record.status == "unchecked":
                 registry._pending[record.name] = plugin
             registry._plugins.setdefault(record.name, []).append(record)
+        strict = Switches.read().strict
         for name in list(registry._pending):
-            if needed is None or name == BUILTIN or name in needed:
+            if strict or needed is None or name == BUILTIN or name in needed:
                 registry._load(name)
+        if strict:
+            _require_usable(registry.records)
+        registry._tell_of_others(needed)
         return registry
 
     @property
@@ -114,8 +123,16 @@ class Registry:
         Raises:
             PluginError: there is no such component, or its plugin cannot be used.
         """
+        return self.provider(component).source
+
+    def provider(self, component: str) -> PluginRecord:
+        """The plugin that brings a component.
+
+        Raises:
+            PluginError: there is no such component, or its plugin cannot be used.
+        """
         self._find(component, "component")
-        return self._owners[component][0].source
+        return self._owners[component][0]
 
     def require(self, plugin: str) -> PluginRecord:
         """The record of a plugin that can be used, loaded.
@@ -169,6 +186,10 @@ class Registry:
         plugin = self._pending.pop(name, None)
         if plugin is None:
             return
+        (known,) = verdicts.recall([plugin])
+        if known.deadly:
+            self._set(known)
+            return
         loaded = load(plugin)
         self._set(loaded.record)
         verdicts.remember_change(plugin, loaded.record)
@@ -178,6 +199,20 @@ class Registry:
         for component in loaded.components:
             if len(self._owners[component]) > 1:
                 self._collide(component)
+
+    def _tell_of_others(self, needed: Collection[str] | None) -> None:
+        """One line on the plugins that cannot be used and that nobody asked for; imports none."""
+        pending = verdicts.recall(self._pending.values())
+        others = {record.name: record for record in pending if record.status in UNUSABLE}
+        for record in self.records:
+            if record.status in UNUSABLE and (needed is None or record.name not in needed):
+                others[record.name] = record
+        if others:
+            named = "; ".join(
+                f"{record.name} ({record.source}) is {record.status}: {record.cause}"
+                for record in others.values()
+            )
+            notices.listener()(f"plugins that are not needed here cannot be used: {named}")
 
     def _collide(self, component: str) -> None:
         """Two plugins bring one component: neither is used, whichever was loaded first."""
@@ -206,13 +241,25 @@ def _article(kind: str) -> str:
     return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
+def _require_usable(records: Iterable[PluginRecord]) -> None:
+    found = [record for record in records if record.status in UNUSABLE]
+    if found:
+        named = "\n".join(
+            f"  {record.name} ({record.source}) is {record.status}: {record.cause}"
+            + (f" ({record.place})" if record.place else "")
+            for record in found
+        )
+        raise PluginError(
+            f"plugins are strict (--strict-plugins or {STRICT}), and these cannot be used:\n{named}",
+            fix="mend, upgrade or uninstall them, or switch them off with -x",
+        )
+
+
 def _unusable(name: str, record: PluginRecord) -> PluginError:
     what = f"'{name}' needs the plugin '{record.name}' of {record.source}"
     if record.status == "disabled":
-        return PluginError(
-            f"{what}, which is switched off: {record.cause}",
-            fix=f"add '{record.name}' to LORETTA_PLUGINS, or unset the variable",
-        )
+        fix = REMEDIES[record.cause].format(name=record.name)
+        return PluginError(f"{what}, which is switched off: {record.cause}", fix=fix)
     if record.status == "collision":
         return PluginError(
             f"{what}, but {record.cause}; neither is used",
@@ -221,6 +268,8 @@ def _unusable(name: str, record: PluginRecord) -> PluginError:
     fix = f"mend it, or: pip install --upgrade {record.distribution}"
     if record.distribution == CORE:
         fix = f"reinstall it: pip install --force-reinstall --no-deps {CORE}"
+    if record.deadly:
+        fix = f"mend or upgrade it, then: loretta plugins doctor {record.name}"
     return PluginError(
         f"{what}, which is {record.status}: {record.cause}", where=record.place, fix=fix
     )

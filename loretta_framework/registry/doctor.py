@@ -7,42 +7,41 @@ writes the verdict to a file (not to its output, which belongs to the plugin).
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import sys
-import tempfile
-from collections.abc import Collection, Iterator
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from loretta_framework.api.errors import MissingDependencyError, PluginError, nearest
-from loretta_framework.api.specs import ComponentSpec, LazyReference
+from loretta_framework.api.errors import MissingDependencyError
+from loretta_framework.api.specs import ComponentSpec, Kernel, LazyReference
 from loretta_framework.registry import verdicts
-from loretta_framework.registry.discovery import Registry
-from loretta_framework.registry.loading import broken
-from loretta_framework.registry.records import InstalledPlugin, PluginRecord, installed
+from loretta_framework.registry.child import Ended, answer, run_child
+from loretta_framework.registry.faults import broken, own_line, package_of
+from loretta_framework.registry.kernels import try_kernel
+from loretta_framework.registry.loading import load
+from loretta_framework.registry.records import (
+    InstalledPlugin,
+    PluginRecord,
+    installed,
+    require_known,
+)
 
 
 def examine(names: Collection[str], timeout_s: float) -> Iterator[PluginRecord]:
     """Records of the plugins named (all, when empty), each tried in a child process of its own.
 
+    Every optional kernel of a plugin's components is tried in a further one.
+
     Args:
         names: entry-point names.
-        timeout_s: seconds a plugin may take.
+        timeout_s: seconds a plugin may take, and each kernel again.
 
     Raises:
         PluginError: there is no plugin of that name.
     """
     plugins = installed()
-    known = sorted({plugin.record.name for plugin in plugins})
-    for name in names:
-        if name not in known:
-            raise PluginError(
-                f"no plugin '{name}' is installed{nearest(name, known)}",
-                fix=f"installed: {', '.join(known)}",
-            )
+    require_known(names, plugins)
     for plugin in plugins:
         if names and plugin.record.name not in names:
             continue
@@ -55,59 +54,34 @@ def examine(names: Collection[str], timeout_s: float) -> Iterator[PluginRecord]:
 
 
 def _examined(plugin: InstalledPlugin, timeout_s: float) -> PluginRecord:
-    with tempfile.TemporaryDirectory() as folder:
-        verdict, output = Path(folder, "verdict.json"), Path(folder, "output.txt")
-        command = [sys.executable, "-m", __spec__.name, plugin.record.name, str(verdict)]
-        with output.open("wb") as file:
-            # Not a pipe: a grandchild that holds it open would keep us waiting after the kill.
-            child = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            cause = _awaited(child, timeout_s)
-        if verdict.exists():
-            data = json.loads(verdict.read_text(encoding="utf-8"))
-            return replace(plugin.record, **{**data, "components": tuple(data["components"])})
-        lines = output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    last = f"; its last line: {lines[-1]}" if lines else ""
-    return replace(plugin.record, status="broken", cause=f"{cause}{last}")
+    name = plugin.record.name
+    ended = run_child(__spec__.name, [name], timeout_s)
+    if ended.how != "done":
+        return _dead(plugin, ended)
+    told = json.loads(ended.answer)
+    record = plugin.record.verdict(told["record"])
+    kernels = tuple(
+        try_kernel(name, component, Kernel(**kernel), timeout_s)
+        for component, listed in told["kernels"].items()
+        for kernel in listed
+    )
+    return replace(record, kernels=kernels)
 
 
-def _awaited(child: subprocess.Popen[bytes], timeout_s: float) -> str:
-    """How a child that left no verdict ended."""
-    try:
-        code = child.wait(timeout_s)
-    except subprocess.TimeoutExpired:
-        return f"it did not finish within {timeout_s:g} s"
-    finally:
-        _end(child)
-    if code < 0:
-        return f"it crashed the interpreter with {signal.Signals(-code).name}"
-    return f"it ended the interpreter with exit code {code}"
+def _dead(plugin: InstalledPlugin, ended: Ended) -> PluginRecord:
+    file, line = own_line(ended.frames, package_of(plugin))
+    record = replace(plugin.record, status="broken", cause=ended.cause, deadly=True)
+    return replace(record, file=file, line=line)
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """End the child's whole session: what a plugin forked must not outlive the check."""
-    try:
-        os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    finally:
-        child.wait()
-
-
-def _child(name: str, verdict: Path) -> None:
-    registry = Registry.discover({name})
-    plugin = next(item for item in installed() if item.record.name == name)
-    record = next(item for item in registry.records if item.source == plugin.record.source)
+def _verdict(plugin: InstalledPlugin) -> Mapping[str, Any]:
+    loaded = load(plugin)
+    record, kernels = loaded.record, {}
     if record.status == "ok":
-        record = _imported(plugin, record, [registry.component(part) for part in record.components])
-    beside = verdict.with_suffix(".part")
-    beside.write_text(json.dumps(record.to_json()), encoding="utf-8")
-    os.replace(beside, verdict)
+        specs = [loaded.components[name][1] for name in record.components]
+        record = _imported(plugin, record, specs)
+        kernels = {spec.name: [asdict(kernel) for kernel in spec.kernels] for spec in specs}
+    return {"record": record.to_json(), "kernels": kernels}
 
 
 def _imported(
@@ -131,11 +105,10 @@ def _imported(
 
 
 def main(arguments: list[str]) -> Any:
-    """The child's work: NAME FILE."""
-    _child(arguments[0], Path(arguments[1]))
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)  # the verdict is written; threads that the plugin started must not hold the exit
+    """The child's work: FILE NAME."""
+    file, name = arguments
+    plugin = next(item for item in installed() if item.record.name == name)
+    answer(Path(file), json.dumps(_verdict(plugin)))
 
 
 if __name__ == "__main__":

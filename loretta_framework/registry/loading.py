@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import sys
-import traceback
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import pluggy
 
 from loretta_framework.api import hooks, specs
 from loretta_framework.api.errors import nearest
-from loretta_framework.api.version import API_MIN, API_VERSION
+from loretta_framework.api.version import API_MIN, API_VERSION, ENTRY_POINT_GROUP
+from loretta_framework.registry.faults import Misuse, broken
+from loretta_framework.registry.guard import RaisedByPlugin, guarded
 from loretta_framework.registry.records import (
     BUILTIN,
     CORE,
@@ -23,6 +22,7 @@ from loretta_framework.registry.records import (
     PluginRecord,
     core_version,
 )
+from loretta_framework.registry.weight import Weight
 
 Group: TypeAlias = Literal["modality", "backbone", "objective", "callback", "evaluator", "source"]
 """Kind of component."""
@@ -53,38 +53,36 @@ class _Incompatible(Exception):
     """The plugin was written for another version of the framework."""
 
 
-class _Misuse(Exception):
-    """The plugin broke a rule of registration, at a place the traceback may not show."""
-
-    def __init__(self, text: str, file: str = "", line: int = 0) -> None:
-        self.text, self.file, self.line = text, file, line
-        super().__init__(text)
-
-
 def load(plugin: InstalledPlugin) -> Loaded:
     """Import a plugin and collect what it registers.
 
     A half-done registration leaves nothing behind: specs gather in a dictionary of this call, and
-    are handed out only when every hook returned. `KeyboardInterrupt` passes.
+    are handed out only when every hook returned. A real `KeyboardInterrupt` passes.
     """
-    had_torch = "torch" in sys.modules
     components: Components = {}
+    notes: list[str] = []
+    record = plugin.record
     try:
         # A plugin that prints while it is imported must not spoil `--json` output.
-        with contextlib.redirect_stdout(sys.stderr):
+        with (
+            guarded(f"the plugin '{record.name}' of {record.source}", notes),
+            contextlib.redirect_stdout(sys.stderr),
+        ):
             _require_framework(plugin)
-            _register(plugin.record.name, _module(plugin), components)
+            weight = Weight()
+            module = _module(plugin)
+            notes += weight.notes()
+            _register(record.name, module, components)
     except _Incompatible as error:
-        return Loaded(replace(plugin.record, status="incompatible", cause=str(error)), {})
-    except (Exception, SystemExit) as error:  # SystemExit: a plugin may call sys.exit on import
+        return Loaded(replace(record, status="incompatible", cause=str(error)), {})
+    except RaisedByPlugin as error:
+        return Loaded(broken(plugin, error.error), {})
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit and the like: a plugin may call sys.exit on import
         return Loaded(broken(plugin, error), {})
-    note = ""
-    if not had_torch and "torch" in sys.modules:
-        note = (
-            "it imports torch when it is discovered; import torch in the factory's module instead"
-        )
-    record = replace(plugin.record, status="ok", components=tuple(sorted(components)), note=note)
-    return Loaded(record, components)
+    names = tuple(sorted(components))
+    return Loaded(replace(record, status="ok", components=names, note="; ".join(notes)), components)
 
 
 def _module(plugin: InstalledPlugin) -> Any:
@@ -113,12 +111,12 @@ def _require_framework(plugin: InstalledPlugin) -> None:
 def _register(name: str, module: Any, components: Components) -> None:
     # One manager per plugin: pluggy calls every implementation of a hook in one go and stops at
     # the first that raises, so a shared one would let a broken plugin silence the others.
-    manager = pluggy.PluginManager(hooks.ENTRY_POINT_GROUP)
+    manager = pluggy.PluginManager(ENTRY_POINT_GROUP)
     manager.add_hookspecs(hooks)
     manager.register(module, name)
     if not manager.get_hookcallers(module):
         text = "it implements no hook; decorate its functions with `loretta_framework.api.hookimpl`"
-        raise _Misuse(text, getattr(module, "__file__", None) or "")
+        raise Misuse(text, getattr(module, "__file__", None) or "")
     _require_known_hooks(manager)
     for group, (hook, _) in GROUPS.items():
         getattr(manager.hook, hook)(register=partial(_accept, name, group, components))
@@ -134,7 +132,7 @@ def _require_known_hooks(manager: pluggy.PluginManager) -> None:
                 text = f"there is no hook '{caller.name}'{nearest(caller.name, known)}"
                 code = getattr(caller.get_hookimpls()[0].function, "__code__", None)
                 place = (code.co_filename, code.co_firstlineno) if code else ("", 0)
-                raise _Misuse(text, *place) from error
+                raise Misuse(text, *place) from error
         raise
 
 
@@ -142,11 +140,11 @@ def _accept(plugin: str, group: Group, components: Components, spec: Any) -> Non
     """The `register` callback of one hook of one plugin."""
     hook, expected = GROUPS[group]
     if not isinstance(spec, expected):
-        raise _Misuse(
+        raise Misuse(
             f"{hook} must be given {expected.__name__}, but is given {type(spec).__name__}"
         )
     if fault := _fault(plugin, spec):
-        raise _Misuse(f"{group} {spec.name!r}: {fault}")
+        raise Misuse(f"{group} {spec.name!r}: {fault}")
     low, high = spec.api
     if high < API_MIN or low > API_VERSION:
         older = "the plugin" if high < API_MIN else CORE
@@ -155,7 +153,7 @@ def _accept(plugin: str, group: Group, components: Components, spec: Any) -> Non
             f"{API_MIN}..{API_VERSION}; upgrade {older}"
         )
     if spec.name in components:
-        raise _Misuse(f"it registers '{spec.name}' twice")
+        raise Misuse(f"it registers '{spec.name}' twice")
     components[spec.name] = (group, spec)
 
 
@@ -176,49 +174,10 @@ def _fault(plugin: str, spec: specs.ComponentSpec) -> str:
         or spec.api[0] > spec.api[1]
     ):
         return f"the API range must be (oldest, newest), but is {spec.api!r}"
-    for reference in (spec.settings, spec.factory):
+    references = [spec.settings, spec.factory, *(kernel.probe for kernel in spec.kernels)]
+    for reference in [*references, spec.trial] if spec.trial else references:
         try:
             specs.LazyReference.parse(reference)
         except ValueError as error:
             return str(error)
     return ""
-
-
-def broken(plugin: InstalledPlugin, error: BaseException) -> PluginRecord:
-    """The record of a plugin that failed with this error: cause, file and line."""
-    if isinstance(error, _Misuse):
-        cause = error.text
-        file, line = error.file, error.line
-    else:
-        text = str(error).strip().splitlines()
-        cause = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
-        file, line = "", 0
-    if not file:
-        file, line = _place(plugin, error)
-    return replace(plugin.record, status="broken", cause=cause, file=file, line=line)
-
-
-def _place(plugin: InstalledPlugin, error: BaseException) -> tuple[str, int]:
-    """The last line of the plugin's own code before the failure, else the last line at all."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return error.filename, error.lineno or 0
-    package = plugin.entry_point.module.partition(".")[0] if plugin.entry_point else BUILTIN
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(_MACHINERY)
-    ]
-    own = [frame for frame in frames if package in Path(frame.filename).with_suffix("").parts]
-    for frame in (own or frames)[-1:]:
-        return frame.filename, frame.lineno or 0
-    return "", 0
-
-
-_MACHINERY = (
-    "<frozen",
-    str(Path(__file__).parent),
-    str(Path(importlib.__file__).parent),
-    str(Path(pluggy.__file__).parent),
-    str(Path(specs.__file__)),
-)
-"""Where the frames of loading itself lie."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from hashlib import sha256
 from importlib import metadata
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-from loretta_framework.api.hooks import ENTRY_POINT_GROUP
-from loretta_framework.api.version import API_VERSION
+from loretta_framework.api.errors import PluginError, nearest
+from loretta_framework.api.version import API_VERSION, ENTRY_POINT_GROUP
+from loretta_framework.registry.switches import Switches
 
 BUILTIN = "builtin"
 """Name of the core's own plugin. Its components have no prefix."""
@@ -19,10 +20,28 @@ BUILTIN = "builtin"
 CORE = "loretta-framework"
 """The distribution that brings it."""
 
-ALLOW_LIST = "LORETTA_PLUGINS"
-"""Environment variable: comma-separated plugins that may be used. Unset: all; empty: none."""
-
 Status: TypeAlias = Literal["ok", "broken", "incompatible", "collision", "disabled", "unchecked"]
+
+KernelStatus: TypeAlias = Literal["ok", "absent", "broken", "crashed", "timeout"]
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRecord:
+    """What the doctor found of an optional kernel of a component.
+
+    Attributes:
+        component: who takes it when it is there and works.
+        package: the distribution that brings it.
+        status: "absent" when it is not installed; "broken" when it is, and cannot be used.
+        text: what works, or what is wrong.
+        install: the command that installs it.
+    """
+
+    component: str
+    package: str
+    status: KernelStatus
+    text: str
+    install: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +58,9 @@ class PluginRecord:
         line: line in that file, 0 when unknown.
         components: names of what it registered.
         note: a fault that does not stop it from being used.
+        deadly: the doctor saw it end, crash or block the interpreter: it is not imported again until
+            the doctor found it mended.
+        kernels: optional kernels of its components, as the doctor found them.
     """
 
     name: str
@@ -50,6 +72,8 @@ class PluginRecord:
     line: int = 0
     components: tuple[str, ...] = ()
     note: str = ""
+    deadly: bool = False
+    kernels: tuple[KernelRecord, ...] = ()
 
     @property
     def source(self) -> str:
@@ -62,8 +86,28 @@ class PluginRecord:
         return f"{self.file}:{self.line}" if self.file and self.line else self.file
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {**asdict(self), "components": list(self.components)}
+        """Plain data; `verdict` reads it back."""
+        lists = {"components": list(self.components), "kernels": list(map(asdict, self.kernels))}
+        return {**asdict(self), **lists}
+
+    def verdict(self, data: Mapping[str, Any]) -> PluginRecord:
+        """This installation, with what `to_json`'s data says of it.
+
+        Raises:
+            KeyError, TypeError: the data is not of this version.
+        """
+        kernels = tuple(KernelRecord(**item) for item in data["kernels"])
+        plain = {name: data[name] for name in VERDICT}
+        return replace(
+            self, **{**plain, "components": tuple(data["components"]), "kernels": kernels}
+        )
+
+
+VERDICT = ("status", "cause", "file", "line", "components", "note", "deadly", "kernels")
+"""Fields that say what was found, as opposed to what is installed."""
+
+UNUSABLE = ("broken", "incompatible", "collision")
+"""Statuses of plugins that ought to work and do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +127,11 @@ class InstalledPlugin:
     stamp: str = ""
 
 
+@cache
 def core_version() -> str:
     """Version of the installed framework; "0" when it runs from a tree that was never installed."""
     try:
-        return metadata.version(CORE)
+        return _about(metadata.distribution(CORE)).version
     except metadata.PackageNotFoundError:
         return "0"
 
@@ -109,6 +154,33 @@ def installed() -> tuple[InstalledPlugin, ...]:
     return (core, *_judged(sorted(found.values(), key=lambda p: (p.record.name, p.record.source))))
 
 
+def record_digest(distribution: str) -> str:
+    """sha256 of a distribution's RECORD, which lists its files with their digests; "" without one.
+
+    Another digest under the same version number means that other code was installed under it.
+    """
+    try:
+        text = metadata.distribution(distribution).read_text("RECORD")
+    except (metadata.PackageNotFoundError, OSError, UnicodeDecodeError):
+        return ""
+    return sha256(text.encode()).hexdigest() if text else ""
+
+
+def require_known(names: Iterable[str], plugins: Iterable[InstalledPlugin]) -> None:
+    """Each name is that of an installed plugin.
+
+    Raises:
+        PluginError: one is not; the message has the nearest.
+    """
+    known = sorted({plugin.record.name for plugin in plugins})
+    for name in names:
+        if name not in known:
+            raise PluginError(
+                f"no plugin '{name}' is installed{nearest(name, known)}",
+                fix=f"installed: {', '.join(known)}",
+            )
+
+
 def _announced(distribution: metadata.Distribution) -> Iterable[InstalledPlugin]:
     try:
         text = distribution.read_text("entry_points.txt") or ""
@@ -117,11 +189,8 @@ def _announced(distribution: metadata.Distribution) -> Iterable[InstalledPlugin]
     if not re.search(rf"^\s*\[{ENTRY_POINT_GROUP}\]", text, re.MULTILINE):
         return  # spares reading the metadata of everything else that is installed
     try:
-        name, version = distribution.metadata["Name"], distribution.version
+        name, version, requires = _about(distribution)
         points = list(distribution.entry_points.select(group=ENTRY_POINT_GROUP))
-        if not name:
-            raise ValueError("METADATA is missing or has no Name")
-        requires = tuple(distribution.requires or ())
         stamp = _stamp(
             name,
             version,
@@ -139,8 +208,32 @@ def _announced(distribution: metadata.Distribution) -> Iterable[InstalledPlugin]
         yield InstalledPlugin(PluginRecord(point.name, name, version), point, requires, stamp)
 
 
+class _About(NamedTuple):
+    name: str
+    version: str
+    requires: tuple[str, ...]
+
+
+def _about(distribution: metadata.Distribution) -> _About:
+    # The standard library parses METADATA as an e-mail, long description and all, each time that
+    # one of its fields is asked for: most of the time of `plugins list`.
+    modern = distribution.read_text("METADATA")
+    text = modern or distribution.read_text("PKG-INFO") or ""
+    lines = _FIELD.findall(text.partition("\n\n")[0])
+    first = {key: value.strip() for key, value in reversed(lines)}
+    if not first.get("Name") or not first.get("Version"):
+        raise ValueError("METADATA is missing or has no Name or Version")
+    requires = [value.strip() for key, value in lines if key == "Requires-Dist"]
+    if not requires and modern is None:  # an egg-info may keep them in a file of their own
+        requires = distribution.requires or []
+    return _About(first["Name"], first["Version"], tuple(requires))
+
+
+_FIELD = re.compile(r"^(Name|Version|Requires-Dist):(.*)$", re.MULTILINE)
+
+
 def _judged(plugins: list[InstalledPlugin]) -> Iterable[InstalledPlugin]:
-    allowed = allow_list()
+    switches = Switches.read()
     for plugin in plugins:
         record = plugin.record
         rivals = [
@@ -152,21 +245,12 @@ def _judged(plugins: list[InstalledPlugin]) -> Iterable[InstalledPlugin]:
             if record.name == BUILTIN:
                 cause = f"the name '{BUILTIN}' belongs to {CORE}"
                 record = replace(record, status="collision", cause=cause)
-            elif allowed is not None and record.name not in allowed:
-                cause = f"{ALLOW_LIST} does not list it"
-                record = replace(record, status="disabled", cause=cause)
+            elif refusal := switches.refusal(record.name):
+                record = replace(record, status="disabled", cause=refusal)
             elif len(rivals) > 1:
                 cause = f"the plugin name '{record.name}' is claimed by {' and by '.join(rivals)}"
                 record = replace(record, status="collision", cause=cause)
         yield replace(plugin, record=record)
-
-
-def allow_list() -> frozenset[str] | None:
-    """The plugins named in `LORETTA_PLUGINS`, None when the variable is unset."""
-    text = os.environ.get(ALLOW_LIST)
-    if text is None:
-        return None
-    return frozenset(filter(None, (name.strip() for name in text.split(","))))
 
 
 def _normalised(name: str) -> str:

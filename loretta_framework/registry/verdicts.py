@@ -10,13 +10,10 @@ import os
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loretta_framework.registry.records import InstalledPlugin, PluginRecord
-
-_KEPT = ("status", "cause", "file", "line", "components", "note")
+from loretta_framework.registry.records import VERDICT, InstalledPlugin, PluginRecord
 
 
 def cache_file() -> Path:
@@ -39,8 +36,7 @@ def _recalled(plugin: InstalledPlugin, verdicts: dict[str, Any]) -> PluginRecord
     if plugin.record.status != "unchecked" or not isinstance(kept, dict):
         return plugin.record
     try:
-        values = {name: kept[name] for name in _KEPT}
-        return replace(plugin.record, **{**values, "components": tuple(values["components"])})
+        return plugin.record.verdict(kept)
     except (KeyError, TypeError):
         return plugin.record
 
@@ -49,7 +45,7 @@ def remember(plugin: InstalledPlugin, record: PluginRecord) -> None:
     """Keep a verdict. A cache that cannot be written is left as it is."""
     verdicts = _read()
     data = record.to_json()
-    verdicts[_key(plugin)] = {name: data[name] for name in _KEPT}
+    verdicts[_key(plugin)] = {name: data[name] for name in VERDICT}
     with suppress(OSError):
         _write(verdicts)
 

@@ -1,19 +1,21 @@
 """Rows become a batch: one document a row (padded) or several (packed). Needs torch.
 
-B rows, T tokens a row, E edges.
+B rows, T tokens a row, E edges, N segments of a continuous modality.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from loretta_framework.api.errors import PluginError
 from loretta_framework.api.layout import PADDING, SequenceLayout
+from loretta_framework.api.protocols import FloatArray
 from loretta_framework.sequence.packing import best_fit_decreasing, bucketed
 from loretta_framework.sequence.rows import TokenRow
 from loretta_framework.sequence.vocabulary import PAD_ID
@@ -23,7 +25,7 @@ LayoutForm = Literal["padded", "packed"]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What the model reads. All (B, T); axes in `sequence.rows.TokenRow`.
+    """What the model reads. All (B, T) but the features; axes in `sequence.rows.TokenRow`.
 
     Attributes:
         layout: documents and positions.
@@ -34,6 +36,8 @@ class Batch:
         groups_BT: int64 id groups of the targets.
         edges_BT: int64 index into `edges`; -1 where the weight is 0.
         edges: (task, edge) names.
+        features: modality -> float32 (N, ...), in reading order: line by line. Each takes the
+            places of `max_tokens` feature ids of the modality in `ids_BT`, in the same order.
     """
 
     layout: SequenceLayout
@@ -44,6 +48,7 @@ class Batch:
     groups_BT: Tensor
     edges_BT: Tensor
     edges: tuple[tuple[str, str], ...]
+    features: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def tokens(self) -> int:
@@ -64,11 +69,12 @@ class Batch:
             cu_lengths=self.layout.cu_lengths.to(device),
         )
         moved = {
-            field.name: getattr(self, field.name).to(device)
-            for field in fields(self)
-            if field.name.endswith("_BT")
+            item.name: getattr(self, item.name).to(device)
+            for item in fields(self)
+            if item.name.endswith("_BT")
         }
-        return replace(self, layout=layout, **moved)
+        features = {name: values.to(device) for name, values in self.features.items()}
+        return replace(self, layout=layout, features=features, **moved)
 
     def edge_losses(self, nll_BT: Tensor, task: str) -> dict[str, tuple[Tensor, Tensor]]:
         """Edge name -> (sum of weight x nll, sum of weights) over the rows of `task`."""
@@ -102,6 +108,7 @@ def collate(
 
     Raises:
         ValueError: there are no rows, or one is longer than the capacity.
+        PluginError: features of one modality have several shapes.
     """
     if not rows:
         raise ValueError("a batch must have at least one row")
@@ -148,4 +155,27 @@ def _fill(rows: Sequence[TokenRow], lines: list[list[int]], tokens: int) -> Batc
         packed=any(len(members) > 1 for members in lines),
     )
     tensors = {f"{name}_BT": torch.from_numpy(column) for name, column in columns.items()}
-    return Batch(layout=layout, **tensors, edges_BT=torch.from_numpy(edges_BT), edges=tuple(table))
+    return Batch(
+        layout=layout,
+        **tensors,
+        edges_BT=torch.from_numpy(edges_BT),
+        edges=tuple(table),
+        features=_stacked([rows[index] for members in lines for index in members]),
+    )
+
+
+def _stacked(rows: Sequence[TokenRow]) -> dict[str, Tensor]:
+    """Features of all rows by modality, in the order of the rows."""
+    found: dict[str, list[FloatArray]] = {}
+    for row in rows:
+        for modality, features in row.features:
+            found.setdefault(modality, []).append(features)
+    for modality, arrays in found.items():
+        shapes = sorted({array.shape for array in arrays})
+        if len(shapes) > 1:
+            raise PluginError(
+                f"`preprocess` must give features of one shape for all values, but gives {shapes}",
+                where=f"modalities.{modality}",
+                fix="report it to the authors of its plugin, or use another version of it",
+            )
+    return {modality: torch.from_numpy(np.stack(arrays)) for modality, arrays in found.items()}

@@ -5,6 +5,9 @@ order in which modalities were added:
 
     class id | end id (only where the length varies) | content ids
 
+A continuous modality has one content id, which holds the places of its vectors in a row: an input,
+never a target.
+
 A block never moves: a modality that is added later goes behind all that exist, so a table of
 embeddings grows in place. Torch-free.
 """
@@ -17,6 +20,7 @@ from typing import Any
 
 from loretta_framework.api.errors import Problem, RecipeError
 from loretta_framework.api.specs import Bounds
+from loretta_framework.sequence.bounds import require_sound as require_sound, sizes_of, slots_text
 
 PAD_ID = 0
 """Fills positions that hold no token; never a target."""
@@ -38,9 +42,11 @@ class Block:
     Attributes:
         modality: its name in the recipe.
         start: first id, which is the class id.
-        vocab_size: number of content ids.
+        vocab_size: number of content ids; 0 when continuous.
         min_tokens: shortest content.
         max_tokens: longest content.
+        slots: for each place of the content the local ids that can be predicted there; () when all
+            can, everywhere.
     """
 
     modality: str
@@ -48,6 +54,7 @@ class Block:
     vocab_size: int
     min_tokens: int
     max_tokens: int
+    slots: tuple[range, ...] = ()
 
     @property
     def class_id(self) -> int:
@@ -60,20 +67,25 @@ class Block:
         return self.min_tokens != self.max_tokens
 
     @property
+    def continuous(self) -> bool:
+        """Whether its segments are vectors: inputs alone, never predicted or generated."""
+        return self.vocab_size == 0
+
+    @property
     def end_id(self) -> int | None:
         """The id that closes a segment, None where the length is fixed."""
         return self.start + 1 if self.variable else None
 
     @property
     def content(self) -> range:
-        """The global ids of the content."""
+        """The global ids of the content; of a continuous modality its feature id alone."""
         first = self.start + (2 if self.variable else 1)
-        return range(first, first + self.vocab_size)
+        return range(first, first + max(self.vocab_size, 1))
 
     @property
     def targets(self) -> range:
-        """The global ids that can occur after the class id: content, and end where there is one."""
-        return range(self.start + 1, self.content.stop)
+        """The global ids that are predicted: content, and end where there is one."""
+        return range(self.start + 1, self.content.start + self.vocab_size)
 
     @property
     def stop(self) -> int:
@@ -97,11 +109,12 @@ class Vocabulary:
         """Allocate blocks; with `previous`, keep its blocks where they are and append the new.
 
         Raises:
-            RecipeError: a modality of `previous` is gone or its bounds changed; that would give
-                old ids a new meaning.
+            RecipeError: bounds contradict themselves; or a modality of `previous` is gone or its
+                bounds changed, which would give old ids a new meaning.
         """
         blocks = list(previous.blocks) if previous else []
-        problems = [p for block in blocks for p in _clash(block, bounds.get(block.modality))]
+        problems = [p for name, bound in bounds.items() for p in _faults(name, bound)]
+        problems += [p for block in blocks for p in _clash(block, bounds.get(block.modality))]
         if problems:
             raise RecipeError(problems)
         start = blocks[-1].stop if blocks else FIRST_BLOCK
@@ -109,7 +122,8 @@ class Vocabulary:
         for name, bound in bounds.items():
             if name in known:
                 continue
-            block = Block(name, start, bound.vocab_size, bound.min_tokens, bound.max_tokens)
+            sizes, slots = sizes_of(bound)
+            block = Block(name, start, *sizes, slots)
             blocks.append(block)
             start = block.stop
         return cls(tuple(blocks))
@@ -124,6 +138,11 @@ class Vocabulary:
         """Names in order of addition."""
         return tuple(block.modality for block in self.blocks)
 
+    @property
+    def inputs(self) -> frozenset[str]:
+        """The continuous modalities: given to the model, never predicted or generated."""
+        return frozenset(block.modality for block in self.blocks if block.continuous)
+
     def __getitem__(self, modality: str) -> Block:
         for block in self.blocks:
             if block.modality == modality:
@@ -131,18 +150,22 @@ class Vocabulary:
         raise KeyError(modality)
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Plain data for a checkpoint."""
-        return [asdict(block) for block in self.blocks]
+        """Plain data for a checkpoint; slots as [start, stop], left out where there are none."""
+        return [_to_json(block) for block in self.blocks]
 
     @classmethod
     def from_json(cls, data: Sequence[Mapping[str, Any]]) -> Vocabulary:
         """Read `to_json`'s data back and check that no two blocks share an id.
 
         Raises:
-            RecipeError: two blocks overlap, or a block reaches into the reserved ids.
+            RecipeError: two blocks overlap, a block reaches into the reserved ids, or its sizes
+                contradict each other.
         """
-        vocabulary = cls(tuple(Block(**item) for item in data))
+        vocabulary = cls(tuple(_from_json(item) for item in data))
         vocabulary.require_disjoint()
+        problems = [p for block in vocabulary.blocks for p in _faults(block.modality, block)]
+        if problems:
+            raise RecipeError(problems)
         return vocabulary
 
     def require_disjoint(self) -> None:
@@ -160,6 +183,25 @@ class Vocabulary:
             )
 
 
+def _to_json(block: Block) -> dict[str, Any]:
+    data = asdict(block)
+    slots = [[slot.start, slot.stop] for slot in data.pop("slots")]
+    return data | ({"slots": slots} if slots else {})
+
+
+def _from_json(data: Mapping[str, Any]) -> Block:
+    slots = tuple(range(start, stop) for start, stop in data.get("slots", ()))
+    return Block(**{**data, "slots": slots})
+
+
+def _faults(name: str, bounds: Bounds | Block) -> list[Problem]:
+    try:
+        require_sound(bounds, "discrete" if bounds.vocab_size else "continuous")
+    except ValueError as error:
+        return [Problem(str(error), f"modalities.{name}", "use another version of its plugin")]
+    return []
+
+
 def _clash(block: Block, bound: Bounds | None) -> list[Problem]:
     where = f"modalities.{block.modality}"
     if bound is None:
@@ -170,14 +212,13 @@ def _clash(block: Block, bound: Bounds | None) -> list[Problem]:
                 "keep the modality; ids are never given to another one",
             )
         ]
-    had = (block.vocab_size, block.min_tokens, block.max_tokens)
-    has = (bound.vocab_size, bound.min_tokens, bound.max_tokens)
-    if had == has:
-        return []
-    return [
-        Problem(
-            f"vocab_size, min_tokens, max_tokens must stay {had}, but are {has}",
-            where,
-            "give the changed tokenizer another modality name, or start a new run",
-        )
-    ]
+    fix = "give the changed tokenizer another modality name, or start a new run"
+    (had, had_slots), (has, has_slots) = sizes_of(block), sizes_of(bound)
+    problems = []
+    if had != has:
+        what = f"vocab_size, min_tokens, max_tokens must stay {had}, but are {has}"
+        problems.append(Problem(what, where, fix))
+    if had_slots != has_slots:
+        what = f"slots must stay {slots_text(had_slots)}, but are {slots_text(has_slots)}"
+        problems.append(Problem(what, where, fix))
+    return problems

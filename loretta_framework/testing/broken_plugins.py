@@ -48,6 +48,19 @@ class Thing:
 """
 """Source of that modality's settings class and factory."""
 
+_HOSTILE = """
+import builtins, os, signal, sys
+
+builtins.open = None
+builtins.an_addition = 1
+os.environ["LORETTA_PLUGINS"] = "none"
+os.environ.pop("PATH", None)
+os.chdir("/")
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+sys.excepthook = print
+"""
+
 FAULTS: dict[str, str] = {
     "raises": "raise RuntimeError('no such codec')\n",
     "missing_package": "import a_package_that_nobody_has\n",
@@ -56,6 +69,11 @@ FAULTS: dict[str, str] = {
     "ends_the_interpreter": "import os\nos._exit(7)\n",
     "crashes": "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n",
     "hangs": "import time\ntime.sleep(3600)\n",
+    "loops": "while True:\n    pass\n",
+    "interrupts": "raise KeyboardInterrupt\n",
+    "raises_a_base_exception": "raise GeneratorExit\n",
+    "forks": "import os\nos.fork()\n" + SOUND,
+    "changes_the_process": _HOSTILE + SOUND,
     "no_hook": "def register_modalities(register):\n    pass\n",
     "misspelt_hook": SOUND.replace("register_modalities", "register_modalites"),
     "wrong_argument": SOUND.replace("(register)", "(registry)"),
@@ -72,10 +90,27 @@ FAULTS: dict[str, str] = {
     "half_registered": SOUND + "    raise OSError('disk gone')\n",
     "prints": "print('noise')\n" + SOUND,
     "imports_torch": "import torch\n" + SOUND,
+    "wrong_settings": SOUND.replace("{package}.parts:ThingSettings", "{package}:Wrong")
+    + "\n\nclass Wrong:\n    pass\n",
+    "no_bounds": SOUND.replace("{package}.parts:ThingSettings", "{package}.unbounded:Wrong"),
+    "factory_raises": SOUND.replace('{package}.parts:Thing"', '{package}:make"')
+    + "\n\ndef make(settings, context):\n    raise ValueError('no codebook')\n",
+    "factory_exits": SOUND.replace('{package}.parts:Thing"', '{package}:make"')
+    + "\n\ndef make(settings, context):\n    raise SystemExit(3)\n",
     "broken_settings": SOUND.replace("parts:ThingSettings", "parts:NoSuchSettings"),
     "broken_factory": SOUND.replace('parts:Thing"', 'absent:Thing"'),
 }
 """Fault -> source of a plugin that has it; `{name}` and `{package}` are filled in on writing."""
+
+
+UNBOUNDED = """
+from loretta_framework.api import ModalitySettings
+
+
+class Wrong(ModalitySettings):
+    size: int = 4
+"""
+"""Source of a settings class that forgot `bounds()`."""
 
 
 def write_plugin(
@@ -105,7 +140,8 @@ def write_plugin(
     package = distribution.replace("-", "_")
     folder = site / package
     folder.mkdir(parents=True)
-    for file, text in {"__init__.py": source, "parts.py": PARTS}.items():
+    sources = {"__init__.py": source, "parts.py": PARTS, "unbounded.py": UNBOUNDED}
+    for file, text in sources.items():
         filled = text.replace("{name}", name).replace("{package}", package)
         (folder / file).write_text(filled, encoding="utf-8")
     info = site / f"{package}-{version}.dist-info"

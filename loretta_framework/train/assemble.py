@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from loretta_framework.api.protocols import Callback
+from loretta_framework.checkpoint.handshake import loaded_components, require_same_meaning
 from loretta_framework.checkpoint.lock import RunLock
 from loretta_framework.checkpoint.run_directory import RunDirectory
 from loretta_framework.checkpoint.weights import load_weights
@@ -21,6 +22,7 @@ from loretta_framework.recipe.schema import Node, Recipe
 from loretta_framework.registry import Builder
 from loretta_framework.sequence.rows import TokenizedSample
 from loretta_framework.sequence.vocabulary import Vocabulary
+from loretta_framework.train.agreement import require_agreement
 from loretta_framework.train.average import MovingAverage
 from loretta_framework.train.distributed import World
 from loretta_framework.train.initialise import initialise
@@ -38,10 +40,11 @@ def assemble(parts: Parts, run: RunDirectory, lock: RunLock) -> Trainer:
     """A trainer at step 0. The modalities of `parts` must be ready to encode."""
     loaded, plan, builder = parts.loaded, parts.plan, parts.builder
     recipe, world = loaded.recipe, World()
+    require_agreement(world, plan)
     model = build_model(plan, recipe, builder.registry, builder.note)
     digests = tokenizer_digests(plan, run.tokenizers)
     if recipe.init_from is not None and not run.checkpoints.is_dir():
-        _start_from(loaded.directory / recipe.init_from, model, builder, digests)
+        _start_from(loaded.directory / recipe.init_from, model, plan, builder, digests)
     freeze(model, recipe.freeze)
     numerics = choose_numerics(recipe, model.backbone.width, builder.note)
     torch.set_num_threads(numerics.threads)
@@ -81,15 +84,20 @@ def assemble(parts: Parts, run: RunDirectory, lock: RunLock) -> Trainer:
     )
 
 
-def _start_from(where: Path, model: AnyToAny, builder: Builder, digests: Mapping[str, str]) -> None:
+def _start_from(
+    where: Path, model: AnyToAny, plan: Plan, builder: Builder, digests: Mapping[str, str]
+) -> None:
     def warn(text: str) -> None:
         builder.note("init_from", "an older checkpoint", text)
 
     loaded = load_weights(where, warn)
+    saved = loaded.state.get("components")
+    strangers = require_same_meaning(saved, loaded_components(plan), str(loaded.source))
     old = Vocabulary.from_json(loaded.state["vocabulary"])
     had = loaded.state.get("tokenizers", {})
     # Where a tokenizer was fitted anew its ids mean something else, and the rows start fresh.
     other = {name for name, digest in digests.items() if had.get(name) != digest}
+    other |= {key.removeprefix("modalities.") for key in strangers}
     kept = initialise(model, loaded.tensors, old, str(where), other)
     builder.note("init_from", str(loaded.source), f"id rows kept for {', '.join(kept) or 'none'}")
 

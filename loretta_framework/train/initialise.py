@@ -13,6 +13,7 @@ from loretta_framework.sequence.rows import place_table
 from loretta_framework.sequence.vocabulary import FIRST_BLOCK, Vocabulary
 
 _ID_TABLES = ("embedding.weight", "head.weight")
+_NETWORKS = ("encoders", "projectors")
 _PLACE_TABLE = "places.weight"
 
 
@@ -26,12 +27,17 @@ def initialise(
 ) -> list[str]:
     """Copy weights in; rows of the id tables go by modality name. Returns the modalities kept.
 
-    A modality that the old model lacks, or that `fresh` names, keeps its fresh rows.
+    A modality that the old model lacks, or that `fresh` names, keeps its fresh rows and network.
 
     Raises:
         RunDirectoryError: a tensor is missing, superfluous or of another shape.
     """
-    own = dict(model.named_parameters())
+    names = [name for name in model.vocabulary.modalities if name not in fresh]
+    kept = [name for name in names if _same(model, old, name)]
+    own, tensors = (
+        {name: tensor for name, tensor in all_.items() if _owner(name) in (None, *kept)}
+        for all_ in (model.state_dict(), tensors)
+    )
     if set(own) != set(tensors):
         missing, extra = sorted(set(own) - set(tensors)), sorted(set(tensors) - set(own))
         raise RunDirectoryError(
@@ -39,8 +45,6 @@ def initialise(
             where=where,
             fix="use the backbone and model sections that the weights were trained with",
         )
-    names = [name for name in model.vocabulary.modalities if name not in fresh]
-    kept = [name for name in names if _same(model, old, name)]
     for name, parameter in own.items():
         source = tensors[name]
         if name in _ID_TABLES:
@@ -68,9 +72,15 @@ def initialise(
     return kept
 
 
+def _owner(parameter: str) -> str | None:
+    """The modality whose own network a parameter belongs to."""
+    part, _, rest = parameter.partition(".")
+    return rest.partition(".")[0] if part in _NETWORKS else None
+
+
 def _same(model: AnyToAny, old: Vocabulary, modality: str) -> bool:
     if modality not in old.modalities:
         return False
     new_block, old_block = model.vocabulary[modality], old[modality]
-    sizes = ("vocab_size", "min_tokens", "max_tokens")
+    sizes = ("vocab_size", "min_tokens", "max_tokens", "slots")
     return all(getattr(new_block, size) == getattr(old_block, size) for size in sizes)

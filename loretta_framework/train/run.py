@@ -8,16 +8,24 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from loretta_framework.checkpoint.compare import require_resumable
+from loretta_framework.checkpoint.compare import Change, require_resumable
+from loretta_framework.checkpoint.handshake import (
+    plugins_of,
+    require_named,
+    require_present,
+    trained_components,
+)
 from loretta_framework.checkpoint.lock import RunLock
 from loretta_framework.checkpoint.run_directory import RunDirectory
 from loretta_framework.data.rates import measure_rates
-from loretta_framework.recipe.load import LoadedRecipe
+from loretta_framework.recipe.load import LoadedRecipe, load_recipe
 from loretta_framework.recipe.plan import Plan, Reason
 from loretta_framework.recipe.show import recipe_text
 from loretta_framework.recipe.yaml_reader import read_yaml
+from loretta_framework.registry import Registry
 from loretta_framework.train.assemble import assemble
 from loretta_framework.train.loop import Trainer
+from loretta_framework.train.machine import MACHINE, describe_machine, no_longer_bitwise
 from loretta_framework.train.metrics import MetricsWriter
 from loretta_framework.train.numerics import keep_choices
 from loretta_framework.train.parts import Parts
@@ -67,15 +75,20 @@ def train(
         TrainingError: loss or gradient is not finite.
         StoppedOnRequest: a signal stopped the run; its state is saved.
     """
+    path = Path(run_dir) if run_dir is not None else Path("runs") / loaded.recipe.name
+    if resume:
+        _require_plugins(RunDirectory.open(path))
     parts = Parts.build(loaded)
-    path = Path(run_dir) if run_dir is not None else Path("runs") / parts.plan.name
     with ExitStack() as stack:
         if resume:
             run = RunDirectory.open(path)
             lock = stack.enter_context(run.acquire())
             chosen = {reason.key: reason.choice for reason in run.read_plan().reasons}
-            _require_same(run, parts, say)
+            changes = _require_same(run, parts, say)
             trainer = _prepare(parts, run, lock, chosen, say)
+            now = {key: choice for key, choice, _ in parts.builder.reasons}
+            if warning := no_longer_bitwise(changes, chosen, now):
+                say(f"warning: {warning}")
             found = restore_state(trainer, run.checkpoints, say)
             say(f"resuming after step {trainer.step}" if found else "no checkpoint yet: step 0")
         else:
@@ -99,14 +112,24 @@ def _recipe_text(loaded: LoadedRecipe, directory: Path) -> str:
     return recipe_text(loaded.resolved_for(directory))
 
 
-def _require_same(run: RunDirectory, parts: Parts, say: Say) -> None:
+def _require_plugins(run: RunDirectory) -> None:
+    """The plugins of a run that goes on are there; told before the recipe is, with versions."""
+    plan = run.read_plan()
+    require_named(plan, load_recipe(run.recipe_file).resolved, str(run.path))
+    components = trained_components(plan)
+    require_present(components, Registry.discover(plugins_of(components)), str(run.path))
+
+
+def _require_same(run: RunDirectory, parts: Parts, say: Say) -> list[Change]:
     old_recipe = read_yaml(run.recipe_file).data
     new_recipe = parts.loaded.resolved_for(run.path)
-    for change in require_resumable(
+    changes = require_resumable(
         run.read_plan(), parts.plan, old_recipe, new_recipe, where=str(run.path)
-    ):
+    )
+    for change in changes:
         say(f"note: {change}")
     run.update(_recipe_text(parts.loaded, run.path), parts.plan)
+    return changes
 
 
 def _prepare(
@@ -119,6 +142,7 @@ def _prepare(
     for name, figures in parts.prepare_tokenizers(run.tokenizers).items():
         told = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
         say(f"fitted the tokenizer of {name}: {told}")
+    parts.builder.note(MACHINE, describe_machine(), "its instructions decide how sums are rounded")
     trainer = assemble(parts, run, lock)
     reasons = tuple(Reason(*reason) for reason in parts.builder.reasons)
     for reason in reasons:

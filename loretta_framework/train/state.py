@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from loretta_framework.api.atomic import write_json_atomically
 from loretta_framework.api.errors import RunDirectoryError
+from loretta_framework.checkpoint.handshake import saved_components
 from loretta_framework.checkpoint.lock import RunLock
 from loretta_framework.checkpoint.store import (
     find_checkpoint,
@@ -65,6 +67,8 @@ def save_state(trainer: Trainer, root: Path, lock: RunLock) -> None:
         "recipe_hash": trainer.plan.recipe_hash,
         "data_hash": trainer.plan.data_hash,
         "versions": trainer.plan.versions,
+        "plugins": [asdict(plugin) for plugin in trainer.plan.plugins],
+        "components": saved_components(trainer.plan),
     }
     save_checkpoint(root, trainer.step, tensors, state)
     prune_checkpoints(root, trainer.recipe.checkpoint.keep_last)

@@ -57,7 +57,7 @@ class Task:
         return min(self.plan.every - since, steps - step)
 
 
-class _TaskBuilder(Builder):
+class TaskBuilder(Builder):
     """What an objective's factory is given: a builder that also knows the task's name."""
 
     def __init__(self, builder: Builder, task: str) -> None:
@@ -110,7 +110,7 @@ def build_tasks(
             plan.vocabulary, plan.bridges, plan.seed, task.name, rollouts, quality.gain
         )
         kind, settings = task.component.kind, task.component.settings
-        objective = _TaskBuilder(builder, task.name).build_spec("objective", kind, settings)
+        objective = TaskBuilder(builder, task.name).build_spec("objective", kind, settings)
         spec = builder.registry.spec("objective", kind)
         assert isinstance(spec, ObjectiveSpec)
         tasks.append(Task(task, objective, context, spec.capabilities.rollouts))

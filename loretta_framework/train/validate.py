@@ -13,10 +13,12 @@ from loretta_framework.sequence.rows import Segment, TokenizedSample, build_row
 
 
 def validate(model: AnyToAny, samples: Sequence[TokenizedSample]) -> dict[str, float]:
-    """Edge name -> nats per token over all samples that have both ends."""
+    """Edge name -> nats per token over all samples that have both ends and a token to predict."""
     rows, edges = [], []
     for sample in samples:
         for source, target in permutations(sorted(sample.modalities), 2):
+            if model.vocabulary[target].continuous:
+                continue
             segments = [
                 Segment(source, sample.tokens(source), 0.0),
                 Segment(target, sample.tokens(target)),
@@ -28,4 +30,4 @@ def validate(model: AnyToAny, samples: Sequence[TokenizedSample]) -> dict[str, f
     for edge, score in zip(edges, score_rows(model, rows), strict=True):
         nats[edge] += score.nats
         tokens[edge] += score.tokens
-    return {edge: nats[edge] / tokens[edge] for edge in sorted(nats)}
+    return {edge: nats[edge] / tokens[edge] for edge in sorted(nats) if tokens[edge] > 0}

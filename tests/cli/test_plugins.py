@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from loretta_framework.cli.main import main
+from loretta_framework.cli.plugins.conformance import Conformed
 from loretta_framework.testing.broken_plugins import FAULTS, write_plugin
 
 
@@ -53,7 +56,7 @@ def test_listing_needs_no_plugin_to_work(shell: Shell) -> None:
     done = shell("plugins", "list")
     assert done.returncode == 0
     assert "loretta plugins doctor" in done.stderr
-    lines = {line.split()[0]: line.split() for line in done.stdout.splitlines()}
+    lines = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line}
     assert lines["name"] == ["name", "distribution", "version", "status", "cause"]
     for name in ("exits", "hangs", "crashes", "raises"):
         assert lines[name] == [name, f"loretta-plugin-{name}", "1.0", "unchecked"]
@@ -82,9 +85,12 @@ def test_doctor_makes_every_fault_a_row_and_list_remembers(shell: Shell) -> None
 
     listed = shell.rows("plugins", "list")
     assert {name: listed[name] for name in rows} == rows
+    assert rows["hangs"]["deadly"]
+    assert not rows["exits"]["deadly"]
     text = shell("plugins", "list").stdout
     assert "SystemExit: 3 (" in text
     assert "__init__.py:2)" in text
+    assert "sound   sound.thing\n" in text
 
 
 def test_doctor_of_sound_plugins_succeeds(shell: Shell) -> None:
@@ -113,6 +119,81 @@ def test_doctor_of_an_absent_plugin_is_the_users_mistake(shell: Shell) -> None:
 
 
 def test_the_core_passes_its_own_doctor(shell: Shell) -> None:
-    rows = shell.rows("plugins", "doctor", "builtin")
-    assert (rows["builtin"]["status"], rows["builtin"]["cause"]) == ("ok", "")
-    assert "settings import torch" not in rows["builtin"]["note"]
+    done = shell("plugins", "doctor", "builtin", "--json")
+    assert done.returncode == 0
+    (row,) = json.loads(done.stdout)
+    assert (row["status"], row["cause"], row["note"]) == ("ok", "", "")
+    (kernel,) = row["kernels"]
+    assert (kernel["component"], kernel["package"]) == ("transformer", "flash-attn")
+    text = shell("plugins", "list").stdout
+    header, line = text.splitlines()[-2:]
+    assert header.split()[:2] == ["component", "optional"]
+    assert line.startswith("transformer  flash-attn        ")
+    assert kernel["text"] in line
+    assert kernel["install"] in line
+    assert "builtin  causal  causal_masked" in text
+
+
+EMPTY = """
+from loretta_framework.api import hookimpl
+
+
+@hookimpl
+def register_modalities(register):
+    pass
+"""
+ABORTS = FAULTS["factory_raises"].replace(
+    "raise ValueError('no codebook')", "import os; os.abort()"
+)
+
+
+def test_the_conformance_kit_runs_in_a_child_in_either_order(shell: Shell) -> None:
+    write_plugin(shell.site, "empty", EMPTY)
+    for order in (("empty", "--conformance"), ("--conformance", "empty")):
+        done = shell("plugins", "doctor", *order)
+        assert done.returncode == 0, done.stderr
+        assert "conformance of empty: 0 passed, 0 failed, 0 not applicable" in done.stdout
+
+
+def test_what_fails_the_kit_is_told_with_sentence_and_fix(shell: Shell) -> None:
+    write_plugin(shell.site, "odd")
+    done = shell("plugins", "doctor", "odd", "--conformance")
+    assert done.returncode == 1
+    assert "odd.thing: any." in done.stdout or "odd.thing: tokenizer." in done.stdout
+    assert "\n-> " in done.stdout
+    assert re.search(r"conformance of odd: \d+ passed, [1-9]\d* failed, \d+ not", done.stdout)
+
+
+def test_a_check_that_ends_the_interpreter_is_a_failure(shell: Shell) -> None:
+    write_plugin(shell.site, "odd", ABORTS)
+    done = shell("plugins", "doctor", "--conformance", "odd", "--json")
+    assert done.returncode == 1
+    (row,) = json.loads(done.stdout)
+    assert row["status"] == "ok"
+    found = row["conformance"]
+    assert found["broke"].startswith("it crashed the interpreter with SIGABRT")
+    assert {"component", "check", "outcome", "detail", "sentence", "fix"} == set(
+        found["results"][0]
+    )
+    text = str(Conformed("odd", found["results"], found["broke"]))
+    assert "the kit did not come to its end after odd.thing: " in text
+
+
+def test_switches_reach_the_doctors_children(shell: Shell) -> None:
+    write_plugin(shell.site, "alpha")
+    write_plugin(shell.site, "beta")
+    done = shell("-x", "alpha", "--without", "beta", "plugins", "doctor", "alpha", "beta", "--json")
+    assert done.returncode == 0
+    for row in json.loads(done.stdout):
+        assert row["status"] == "disabled"
+        assert row["cause"] == "-x (or LORETTA_PLUGINS_WITHOUT) names it"
+    rows = shell.rows("--safe-mode", "plugins", "list")
+    assert rows["builtin"]["status"] == "unchecked"
+    assert rows["alpha"]["cause"].startswith("--safe-mode (or LORETTA_SAFE_MODE)")
+
+
+def test_a_switch_of_one_command_does_not_stay(shell: Shell, monkeypatch: Any) -> None:
+    monkeypatch.delenv("LORETTA_SAFE_MODE", raising=False)
+    assert main(["--safe-mode", "--strict-plugins", "plugins", "list"]) == 0
+    assert "LORETTA_SAFE_MODE" not in os.environ
+    assert "LORETTA_STRICT_PLUGINS" not in os.environ

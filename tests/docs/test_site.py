@@ -82,8 +82,8 @@ def test_every_block_of_a_page_runs(
         elif block.language == "yaml":
             check_yaml(block, tmp_path)
         elif block.language == "console":
-            for command in re.findall(r"^\$ (loretta .*)$", block.text, re.MULTILINE):
-                run(command, capfd)
+            for command in re.findall(r"^\$ (.*)$", block.text, re.MULTILINE):
+                run(command, capfd, monkeypatch)
         elif block.language == "toml":
             tomllib.loads(block.text)
         elif block.language == "json":
@@ -91,11 +91,24 @@ def test_every_block_of_a_page_runs(
                 json.loads(line)
 
 
-def run(command: str, capfd: pytest.CaptureFixture[str]) -> None:
-    words = shlex.split(command)[1:]
+def run(command: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    program, *words = shlex.split(command)
+    if program == "pip":
+        install(words[-1], monkeypatch)
+        return
+    assert program == "loretta", command
     if words[0] == "train":
         words += [*QUICK, *(() if "train.steps" in command or "--resume" in words else STEPS)]
     assert main(words) == 0, (command, capfd.readouterr())
+
+
+def install(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pip would, but into a folder of the test, and nothing is downloaded."""
+    site = Path("site").resolve()
+    options = ("--no-deps", "--no-build-isolation", "--quiet", "--target", str(site))
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, f"./{package}"], check=True)
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("PYTHONPATH", str(site))
 
 
 def check_yaml(block: Block, place: Path) -> None:

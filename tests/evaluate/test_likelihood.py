@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import log
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pytest
 
 from loretta_framework.evaluate.likelihood import Likelihood
 from loretta_framework.evaluate.settings import LikelihoodSettings
+from loretta_framework.sequence.vocabulary import Vocabulary
 
 TOLERANCE = 1e-3
 
@@ -77,3 +79,22 @@ def test_a_limit_is_kept_evenly_over_classes(world: SimpleNamespace) -> None:
     context = world.context("commutative")
     assert measure(context, limit=10) == measure(context, limit=10)
     assert measure(context, limit=10)["->text"]["nats_per_sample"]["value"] > 0
+
+
+def test_samples_of_which_slots_leave_nothing_are_told_and_not_counted(
+    world: SimpleNamespace,
+) -> None:
+    samples = [sample for sample in world.samples(30, "triples") if sample.label != "9"]
+    context = world.context("oracle", samples)
+    blocks = tuple(
+        replace(block, slots=(range(19, 20),) * 4) if block.modality == "image" else block
+        for block in context.plan.vocabulary.blocks
+    )
+    plan = replace(context.plan, vocabulary=Vocabulary(blocks))
+    edges = measure(replace(context, plan=plan))
+    for name in ("->image", "text->image"):
+        assert edges[name]["nats_per_token"] is None
+        assert edges[name]["nats_per_sample_reason"] == (
+            "no test sample has a token of image that can be predicted"
+        )
+    assert edges["image->text"]["nats_per_sample"]["value"] > 0

@@ -13,7 +13,7 @@ from loretta_framework.generation.sampling import sample
 from loretta_framework.generation.score import score_rows
 from loretta_framework.model.any_to_any import AnyToAny
 from loretta_framework.sequence.batch import collate
-from loretta_framework.sequence.groups import segment_group
+from loretta_framework.sequence.groups import segment_groups
 from loretta_framework.sequence.rows import Segment, build_row
 from loretta_framework.testing.small_models import small_model, small_sample
 
@@ -49,7 +49,7 @@ def slow_generate(
         )
         x = model.embed(torch.tensor([base_ids]), torch.tensor([base_places]))
         logits = model.logits(
-            model.backbone(x, layout)[:, -1], segment_group(model.vocabulary, target)
+            model.backbone(x, layout)[:, -1], int(segment_groups(model.vocabulary, target)[step])
         )
         if block.variable and step < block.min_tokens:
             logits[:, 0] = float("-inf")

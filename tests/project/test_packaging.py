@@ -58,12 +58,22 @@ def test_every_bundled_plugin_is_under_the_import_rules() -> None:
         assert packages <= set(contract.get("source_modules", contract.get("modules")))
 
 
+def test_packages_that_stay_out_of_the_environment_are_pinned_and_found_by_tests() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "\nexport LORETTA_EXTRAS ?= $(CURDIR)/.extras\n" in makefile
+    (line,) = (line for line in makefile.splitlines() if line.startswith("EXTRAS := "))
+    extras = line.removeprefix("EXTRAS := ").split()
+    assert extras == ["torchvision", "torchaudio", "timm"]
+    assert set(extras) <= set(pins())
+
+
 def test_what_a_checkout_offers() -> None:
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in ("setup", "lint", "test", "soak", "demo", "ablation-fast"):
+    for target in ("setup", "lint", "test", "soak", "docs", "dist", "demo", "ablation-fast"):
         assert f"\n{target}:" in makefile
+        assert f"make {target} " in makefile.partition("help:\n")[2].partition("\n\n")[0]
     licence = (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert "Apache License" in licence
     assert "END OF TERMS AND CONDITIONS" in licence

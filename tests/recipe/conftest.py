@@ -30,6 +30,7 @@ def register_modalities(register):
     register(spec(ModalitySpec, "toy.symbols", "Symbols"))
     register(spec(ModalitySpec, "toy.words", "Words", capabilities=ModalityCapabilities(fitted=True)))
     register(spec(ModalitySpec, "toy.bad_bounds", "BadBounds"))
+    register(spec(ModalitySpec, "toy.bad_slots", "BadSlots"))
     register(spec(ModalitySpec, "toy.absent", "Absent"))
 
 
@@ -77,6 +78,11 @@ class WordsSettings(ModalitySettings):
 
     def bounds(self):
         return Bounds(self.vocab_size, 1, self.longest)
+
+
+class BadSlotsSettings(ModalitySettings):
+    def bounds(self):
+        return Bounds(4, 2, 2, (range(2), range(3, 5)))
 
 
 class BadBoundsSettings(ModalitySettings):

@@ -89,6 +89,10 @@ def test_faults_in_a_file_name_key_and_line(workshop: Any) -> None:
             "the settings of 'toy.absent' (loretta-plugin-toy 0.4)",
         ),
         ("modalities.image.kind=toy.bad_bounds", "1 <= min_tokens <= max_tokens"),
+        (
+            "modalities.image.kind=toy.bad_slots",
+            "slot 1 must be ids without a gap, at least one, within 0..3, but is range(3, 5)",
+        ),
     ],
 )
 def test_components_that_cannot_be_used(workshop: Any, override: str, message: str) -> None:

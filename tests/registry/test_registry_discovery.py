@@ -144,6 +144,34 @@ def test_a_distribution_seen_twice_counts_once(
     assert [record.status for record in registry.records if record.name == "alpha"] == ["ok"]
 
 
+def test_a_link_and_an_egg_info_of_one_distribution_count_once(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_plugin(site, "alpha")
+    (info,) = site.glob("*.dist-info")
+    egg = site / "Loretta_Plugin_Alpha.egg-info"  # what an editable install of old leaves
+    egg.mkdir()
+    text = (info / "METADATA").read_text().replace("loretta-plugin-alpha", "Loretta_Plugin.Alpha")
+    (egg / "PKG-INFO").write_text(text)
+    shutil.copy(info / "entry_points.txt", egg)
+    link = tmp_path / "lib64"
+    link.symlink_to(site)
+    monkeypatch.syspath_prepend(str(link))
+    registry = Registry.discover({"alpha"})
+    assert [record.status for record in registry.records if record.name == "alpha"] == ["ok"]
+
+
+def test_the_requirements_of_an_egg_info_count(site: Path) -> None:
+    write_plugin(site, "alpha")
+    (info,) = site.glob("*.dist-info")
+    info.rename(site / "loretta_plugin_alpha.egg-info")
+    egg = site / "loretta_plugin_alpha.egg-info"
+    (egg / "METADATA").rename(egg / "PKG-INFO")
+    (egg / "requires.txt").write_text("loretta-framework>=77\n")
+    (record,) = [r for r in Registry.discover({"alpha"}).records if r.name == "alpha"]
+    assert record.status == "incompatible"
+
+
 def test_torch_at_discovery_is_noted_as_the_plugins_fault(
     site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

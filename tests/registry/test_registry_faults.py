@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from loretta_framework.api.errors import PluginError
-from loretta_framework.registry import PluginRecord, Registry
+from loretta_framework.api.errors import InputError, PluginError
+from loretta_framework.registry import Builder, PluginRecord, Registry
+from loretta_framework.registry.promises import require_promises, settings_class
 from loretta_framework.testing.broken_plugins import FAULTS, SOUND, write_plugin
 
 CAUSES = {
@@ -15,6 +16,8 @@ CAUSES = {
     "missing_package": ("broken", "No module named 'a_package_that_nobody_has'", 1),
     "syntax": ("broken", "SyntaxError", 1),
     "exits": ("broken", "SystemExit: 3", 2),
+    "interrupts": ("broken", "KeyboardInterrupt", 1),
+    "raises_a_base_exception": ("broken", "GeneratorExit", 1),
     "no_hook": ("broken", "it implements no hook", 0),
     "misspelt_hook": (
         "broken",
@@ -66,9 +69,10 @@ def test_a_broken_plugin_is_a_record_and_fatal_only_when_needed(site: Path, faul
 
 
 def test_every_fault_that_can_be_loaded_is_covered_here_or_by_the_doctor() -> None:
-    by_the_doctor = {"ends_the_interpreter", "crashes", "hangs"}
-    when_used = {"broken_settings", "broken_factory", "prints", "imports_torch"}
-    assert set(FAULTS) == set(CAUSES) | by_the_doctor | when_used
+    by_the_doctor = {"ends_the_interpreter", "crashes", "hangs", "loops"}
+    noted = {"prints", "imports_torch", "forks", "changes_the_process"}
+    when_used = {"broken_settings", "broken_factory", *IN_USE}
+    assert set(FAULTS) == set(CAUSES) | by_the_doctor | noted | when_used
 
 
 def test_the_place_is_in_the_plugin_when_the_library_it_calls_fails(site: Path) -> None:
@@ -85,12 +89,6 @@ def test_what_a_plugin_prints_does_not_reach_the_output(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "noise" in captured.err
-
-
-def test_keyboard_interrupt_passes(site: Path) -> None:
-    write_plugin(site, "odd", "raise KeyboardInterrupt\n")
-    with pytest.raises(KeyboardInterrupt):
-        Registry.discover({"odd"})
 
 
 def test_framework_range_is_checked_again_at_run_time(site: Path) -> None:
@@ -122,8 +120,6 @@ def test_unreadable_metadata_is_a_record(site: Path) -> None:
 
 
 def test_a_broken_factory_module_is_named_when_it_is_built(site: Path) -> None:
-    from loretta_framework.registry import Builder
-
     write_plugin(site, "odd", FAULTS["broken_factory"])
     write_plugin(site, "bad", FAULTS["broken_settings"])
     builder = Builder(Registry.discover({"odd", "bad"}))
@@ -131,3 +127,47 @@ def test_a_broken_factory_module_is_named_when_it_is_built(site: Path) -> None:
         builder.build("odd.thing", {})
     with pytest.raises(PluginError, match="NoSuchSettings"):
         builder.build("bad.thing", {})
+
+
+IN_USE = {
+    "wrong_settings": ("must be a subclass of loretta_framework.api.ModalitySettings", "is Wrong"),
+    "no_bounds": ("Wrong has no bounds()", "unbounded.py:5"),
+    "factory_raises": ("the factory of 'odd.thing' (plugin 'odd' of", "ValueError: no codebook"),
+    "factory_exits": ("the factory of 'odd.thing' (plugin 'odd' of", "SystemExit: 3"),
+}
+
+
+@pytest.mark.parametrize("fault", ["wrong_settings", "factory_raises", "factory_exits"])
+def test_a_fault_in_use_names_plugin_distribution_file_and_line(site: Path, fault: str) -> None:
+    file = write_plugin(site, "odd", FAULTS[fault])
+    with pytest.raises(PluginError) as error:
+        Builder(Registry.discover({"odd"})).build("odd.thing", {})
+    text = str(error.value)
+    for part in (*IN_USE[fault], "loretta-plugin-odd 1.0"):
+        assert part in text
+    line = next(
+        number
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if line.startswith(("class Wrong", "    raise"))
+    )
+    assert f"{file}:{line}" in text
+
+
+def test_a_forgotten_bounds_method_is_named(site: Path) -> None:
+    write_plugin(site, "odd", FAULTS["no_bounds"])
+    spec = Registry.discover({"odd"}).spec("modality", "odd.thing")
+    settings = settings_class(spec)()
+    with pytest.raises(PluginError) as error:
+        require_promises(spec, settings)
+    for part in IN_USE["no_bounds"]:
+        assert part in str(error.value)
+
+
+def test_errors_that_tell_the_user_already_are_left_as_they_are(site: Path) -> None:
+    source = FAULTS["factory_raises"].replace(
+        "raise ValueError('no codebook')",
+        "from loretta_framework.api import InputError\n    raise InputError('no such weights')",
+    )
+    write_plugin(site, "odd", source)
+    with pytest.raises(InputError, match=r"^no such weights$"):
+        Builder(Registry.discover({"odd"})).build("odd.thing", {})

@@ -34,7 +34,7 @@ def segments(draw: st.DrawFn) -> list[Segment]:
 @given(segments())
 def test_a_row_is_the_sequence_shifted_by_one(made: list[Segment]) -> None:
     row = build_row(VOCABULARY, made)
-    whole = np.concatenate([segment_ids(VOCABULARY[s.modality], s.tokens_T) for s in made])
+    whole = np.concatenate([segment_ids(VOCABULARY[s.modality], s.content) for s in made])
     np.testing.assert_array_equal(row.ids_T, whole[:-1])
     np.testing.assert_array_equal(row.targets_T, whole[1:])
 
@@ -64,7 +64,7 @@ def test_every_weighted_target_lies_in_its_group_and_has_an_edge(made: list[Segm
 def test_weights_sum_to_the_predicted_tokens(made: list[Segment]) -> None:
     row = build_row(VOCABULARY, made)
     expected = sum(
-        s.weight * (len(s.tokens_T) + int(VOCABULARY[s.modality].variable)) for s in made
+        s.weight * (len(s.content) + int(VOCABULARY[s.modality].variable)) for s in made
     )
     assert float(row.weights_T.sum()) == pytest.approx(expected, rel=1e-6)
 
@@ -72,7 +72,7 @@ def test_weights_sum_to_the_predicted_tokens(made: list[Segment]) -> None:
 @given(segments(), st.sampled_from(VOCABULARY.modalities))
 def test_a_prompt_keeps_every_id_as_input(made: list[Segment], target: str) -> None:
     row = build_row(VOCABULARY, made, open_target=target)
-    whole = np.concatenate([segment_ids(VOCABULARY[s.modality], s.tokens_T) for s in made])
+    whole = np.concatenate([segment_ids(VOCABULARY[s.modality], s.content) for s in made])
     np.testing.assert_array_equal(row.ids_T, [*whole, VOCABULARY[target].class_id])
     assert row.weights_T[-1] == 0
 

@@ -42,6 +42,8 @@ def tokenize(recipe: Path, out: Path, workers: int, overrides: tuple[str, ...]) 
         click.echo(f"fitted the tokenizer of {name}: {told}")
     for name, form in done.forms.items():
         why = ": it is augmented in training" if form == "copied" else ""
+        if name in parts.plan.vocabulary.inputs:
+            why = ": it is continuous, and its features are made in training"
         click.echo(f"{name}: {form}{why}")
     for name, samples in done.samples.items():
         click.echo(f"{samples:8d}  {name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from loretta_framework.cli.plugins.table import show
+from loretta_framework.cli.plugins.table import tables
 from loretta_framework.registry.records import installed
 
 
@@ -15,6 +15,11 @@ def list_(as_json: bool) -> None:
     from loretta_framework.registry.verdicts import recall
 
     records = recall(installed())
-    show(records, as_json)
-    if not as_json and any(record.status == "unchecked" for record in records):
+    if as_json:
+        import json
+
+        click.echo(json.dumps([record.to_json() for record in records], indent=2))
+        return
+    click.echo(tables(records))
+    if any(record.status == "unchecked" for record in records):
         click.echo("\nTry the unchecked ones with `loretta plugins doctor`.", err=True)

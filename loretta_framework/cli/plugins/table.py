@@ -1,31 +1,37 @@
-"""Records of plugins as a table or as JSON."""
+"""Records of plugins and kernels as tables."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-
-import click
 
 from loretta_framework.registry.records import PluginRecord
 
-COLUMNS = ("name", "distribution", "version", "status", "cause")
+PLUGINS = ("name", "distribution", "version", "status", "cause")
+KERNELS = ("component", "optional package", "status", "what was found", "install")
 
 
-def show(records: Sequence[PluginRecord], as_json: bool) -> None:
-    """Print the records."""
-    if as_json:
-        click.echo(json.dumps([record.to_json() for record in records], indent=2))
-    else:
-        click.echo("\n".join(_table(records)))
+def tables(records: Sequence[PluginRecord]) -> str:
+    """A table of the plugins, what they bring as far as that is known, and a table of kernels."""
+    rows = [(r.name, r.distribution, r.version, r.status, _cause(r)) for r in records]
+    parts = [aligned([PLUGINS, *rows])]
+    if brought := [(r.name, "  ".join(r.components)) for r in records if r.components]:
+        parts.append(aligned([("plugin", "brings"), *brought]))
+    kernels = [kernel for record in records for kernel in record.kernels]
+    if kernels:
+        found = [(k.component, k.package, k.status, k.text, k.install) for k in kernels]
+        parts.append(aligned([KERNELS, *found]))
+    return "\n\n".join(parts)
 
 
-def _table(records: Iterable[PluginRecord]) -> Iterable[str]:
-    rows = [COLUMNS, *((r.name, r.distribution, r.version, r.status, _cause(r)) for r in records)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS) - 1)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        yield "  ".join([*cells, row[-1]]).rstrip()
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Columns side by side; the last one is as wide as it is."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    return "\n".join(_line(row, widths) for row in rows)
+
+
+def _line(row: Sequence[str], widths: Iterable[int]) -> str:
+    cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+    return "  ".join([*cells, row[-1]]).rstrip()
 
 
 def _cause(record: PluginRecord) -> str:

@@ -1,14 +1,16 @@
 """The samples of a step as one run of bytes, for the way from a loader process to its parent.
 
 Pickling a step costs the parent an object for every array of every sample. Here all tokens travel
-as one array, in the smallest integers that hold them, and the arrays that come out are views of it.
+as one array, in the smallest integers that hold them, all features of continuous modalities as
+another, and the arrays that come out are views of these.
 
-    header | bad rows or an error, as JSON | strings, joined | numbers, int64 | tokens
+    header | bad rows or an error, as JSON | strings, joined | numbers, int64 | tokens | features
 
-The numbers: how many strings, tasks, samples and parts there are; the length of each string in
-characters; name and number of samples of each task; of all samples the positions, then whether
-they are ordered, labels, numbers of parts; of all parts the names, then the lengths. The key of
-sample n is string n; every other string is named by its number, -1 for none.
+The numbers: how many strings, tasks, samples, parts and parts that are features there are; the
+length of each string in characters; name and number of samples of each task; of all samples the
+positions, then whether they are ordered, labels, numbers of parts; of all parts the names, then the
+numbers of tokens; of all features the part that they are, then the number of axes, then their
+lengths. The key of sample n is string n; every other string is named by its number, -1 for none.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field
 from itertools import accumulate, islice, pairwise
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -25,11 +28,12 @@ import numpy as np
 from loretta_framework.api.protocols import IntArray
 from loretta_framework.data.decode import BadRow
 from loretta_framework.data.loading.travelling_errors import from_json, to_json
-from loretta_framework.sequence.rows import TokenizedSample
+from loretta_framework.sequence.rows import Content, TokenizedSample
 
 StepSamples = dict[str, list[TokenizedSample]]
 
 _HEADER = struct.Struct("<BQQQ")  # dtype of the tokens; bytes of the JSON, strings and numbers
+_NO_IDS = np.empty(0, np.int64)
 _DTYPES = tuple(np.dtype(code) for code in ("u1", "i1", "<u2", "<i2", "<u4", "<i4", "<i8"))
 
 
@@ -66,7 +70,9 @@ def pack(result: StepResult) -> bytes:
     tasks = [n for name, given in result.samples.items() for n in (number(name), len(given))]
     labels = [-1 if sample.label is None else number(sample.label) for sample in samples]
     names = [number(name) for name, _ in parts]
-    numbers = [len(strings), len(result.samples), len(samples), len(parts)]
+    features = [(n, array) for n, (_, array) in enumerate(parts) if array.dtype.kind == "f"]
+    ids = [_NO_IDS if a.dtype.kind == "f" else np.asarray(a, np.int64) for _, a in parts]
+    numbers = [len(strings), len(result.samples), len(samples), len(parts), len(features)]
     numbers += [len(text) for text in strings]
     numbers += tasks
     numbers += [sample.position for sample in samples]
@@ -74,24 +80,28 @@ def pack(result: StepResult) -> bytes:
     numbers += labels
     numbers += [len(sample.parts) for sample in samples]
     numbers += names
-    numbers += [len(ids_T) for _, ids_T in parts]
-    code, tokens = _narrowed(parts)
+    numbers += [len(ids_T) for ids_T in ids]
+    numbers += [n for n, _ in features]
+    numbers += [array.ndim for _, array in features]
+    numbers += [length for _, array in features for length in array.shape]
+    code, tokens = _narrowed(ids)
     told = json.dumps(_told(result)).encode()
     text = "".join(strings).encode("utf-8", "surrogatepass")
     numbered = np.array(numbers, dtype="<i8").tobytes()
     header = _HEADER.pack(code, len(told), len(text), len(numbered))
-    return b"".join((header, told, text, numbered, tokens))
+    raw = [array.astype("<f4", copy=False).tobytes() for _, array in features]
+    return b"".join((header, told, text, numbered, tokens, *raw))
 
 
 def unpack(data: bytes | bytearray) -> StepResult:
-    """What was packed. The ids of all samples are views of one int64 array."""
+    """What was packed. The ids of all samples are views of one int64 array, their features of one
+    float32 array."""
     code, *sizes = _HEADER.unpack_from(data)
     told_at, text_at, numbers_at, tokens_at = accumulate(sizes, initial=_HEADER.size)
     told = json.loads(bytes(data[told_at:text_at]))
     text = bytes(data[text_at:numbers_at]).decode("utf-8", "surrogatepass")
     numbers = iter(np.frombuffer(data, "<i8", sizes[2] // 8, numbers_at).tolist())
-    tokens_T = np.frombuffer(data, _DTYPES[code], offset=tokens_at).astype(np.int64)
-    string_count, task_count, sample_count, part_count = islice(numbers, 4)
+    string_count, task_count, sample_count, part_count, feature_count = islice(numbers, 5)
 
     def column(length: int) -> list[int]:
         return list(islice(numbers, length))
@@ -100,8 +110,11 @@ def unpack(data: bytes | bytearray) -> StepResult:
     tasks = column(2 * task_count)
     positions, ordered, labels, counts = (column(sample_count) for _ in range(4))
     names = [strings[name] for name in column(part_count)]
-    arrays = [tokens_T[first:stop] for first, stop in _spans(column(part_count))]
-    parts = list(zip(names, arrays, strict=True))
+    lengths = column(part_count)
+    places, axes = column(feature_count), column(feature_count)
+    shapes = {place: tuple(column(count)) for place, count in zip(places, axes, strict=True)}
+    contents = _contents(memoryview(data)[tokens_at:], _DTYPES[code], lengths, shapes)
+    parts = list(zip(names, contents, strict=True))
     samples = iter(
         [
             TokenizedSample(
@@ -127,9 +140,24 @@ def _told(result: StepResult) -> dict[str, Any]:
     return {"bad": bad, "error": error, "failed": result.failed}
 
 
-def _narrowed(parts: list[tuple[str, IntArray]]) -> tuple[int, bytes]:
+def _contents(
+    data: memoryview, dtype: np.dtype[Any], lengths: list[int], shapes: dict[int, tuple[int, ...]]
+) -> list[Content]:
+    """Each part's ids; the features instead of those that have a shape."""
+    count = sum(lengths)
+    tokens_T = np.frombuffer(data, dtype, count).astype(np.int64)
+    contents: list[Content] = [tokens_T[first:stop] for first, stop in _spans(lengths)]
+    if shapes:
+        values = np.frombuffer(data, "<f4", offset=count * dtype.itemsize).astype(np.float32)
+        spans = _spans([prod(shape) for shape in shapes.values()])
+        for (place, shape), (first, stop) in zip(shapes.items(), spans, strict=True):
+            contents[place] = values[first:stop].reshape(shape)
+    return contents
+
+
+def _narrowed(ids: list[IntArray]) -> tuple[int, bytes]:
     """All tokens in the smallest integers that hold them: number of the dtype, and bytes."""
-    tokens_T = np.concatenate([ids_T for _, ids_T in parts]) if parts else np.empty(0, np.int64)
+    tokens_T = np.concatenate(ids) if ids else _NO_IDS
     low, high = (int(tokens_T.min()), int(tokens_T.max())) if len(tokens_T) else (0, 0)
     bounds = (np.iinfo(dtype) for dtype in _DTYPES)
     code = next(n for n, b in enumerate(bounds) if b.min <= low and high <= b.max)

@@ -73,7 +73,7 @@ def _differences(
     for item in plan.modalities:
         made = manifest.modalities.get(item.name)
         if item.name in used and made is not None:
-            form = form_of(item, decoder.modalities[item.name])
+            form = form_of(plan, item, decoder.modalities[item.name])
             # Original files serve a modality that is no longer augmented as well.
             form = "copied" if made["form"] == "copied" else form
             wanted = describe_modality(plan, item, form, made["tokenizer"])

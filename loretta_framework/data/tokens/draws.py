@@ -1,4 +1,4 @@
-"""Rows of a set read from cached tokens, many at a time; what is augmented is decoded."""
+"""Rows of a set read from cached tokens, many at a time; what cannot be cached is decoded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from loretta_framework.data.parts import shape_parts
 from loretta_framework.data.sample import RawSample, SetReader
 from loretta_framework.data.tokens.manifest import BadSample, command
 from loretta_framework.data.tokens.reader import TokenColumn, TokenFiles
-from loretta_framework.sequence.rows import TokenizedSample
+from loretta_framework.sequence.rows import Content, TokenizedSample
 from loretta_framework.shards.members import SEQUENCE, modality_of
 from loretta_framework.shards.store import ShardStore
 
@@ -27,7 +27,7 @@ _Taken = list[TokenizedSample | BadRow]
 
 
 class CachedDraws(RawDraws):
-    """`Draws` that read tokens, and decode only what is augmented. Survives fork and pickling.
+    """`Draws` that read tokens, and decode only what was copied. Survives fork and pickling.
 
     Args:
         reader: the source set; rows are counted by it.
@@ -165,8 +165,8 @@ class CachedDraws(RawDraws):
         )
         return TokenizedSample(raw.key, parts, position, raw.ordered, raw.label)
 
-    def _decoded(self, row: int, raw: RawSample, position: int) -> tuple[tuple[str, IntArray], ...]:
-        """Tokens of the parts that were copied."""
+    def _decoded(self, row: int, raw: RawSample, position: int) -> tuple[tuple[str, Content], ...]:
+        """Tokens or features of the parts that were copied."""
         if not raw.parts:
             return ()
         self.watch.begin(self.number, row)

@@ -155,11 +155,14 @@ def command(folder: Path) -> str:
     return f"loretta data tokenize <recipe> --out {folder}"
 
 
-def form_of(item: ModalityPlan, modality: object) -> Form:
-    """ "copied" for a modality that is drawn anew at each position, which no cache can hold.
+def form_of(plan: Plan, item: ModalityPlan, modality: object) -> Form:
+    """ "copied" for a modality that no cache of tokens can hold: it is drawn anew at each position,
+    or it is continuous.
 
     One that can augment but has no such setting is taken to do it always.
     """
+    if plan.vocabulary[item.name].continuous:
+        return "copied"
     if getattr(modality, "augment", None) is None:
         return "tokens"
     return "tokens" if item.component.settings.get("augment", True) in (None, False) else "copied"

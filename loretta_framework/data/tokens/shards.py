@@ -214,7 +214,7 @@ class ShardMaker:
         members = {}
         for part, (name, data, extension) in zip(reader.arrangement(row), raw.parts, strict=True):
             if self.forms[name] == "tokens":
-                extension, ids_T = "npy", next(encoded)[1]
+                extension, ids_T = "npy", np.asarray(next(encoded)[1], np.int64)
                 data = to_npy(ids_T, _dtype(self.decoder.vocabulary, name))
             members[_local(part, extension)] = data
         return members | _beside(reader, row)

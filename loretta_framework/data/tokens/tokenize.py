@@ -46,7 +46,7 @@ class Tokenized:
 
     Attributes:
         folder: where the tokens are.
-        forms: modality -> "tokens", or "copied" where it is augmented in training.
+        forms: modality -> "tokens", or "copied" where it is augmented in training or continuous.
         samples: set name -> samples.
         bad: samples that could not be tokenized; listed in `quarantine.jsonl`.
         made: token shards that were made now; the others were there.
@@ -136,7 +136,7 @@ def _maker(
     return ShardMaker(
         open_sets(plan.split("train"), sources),
         Decoder(tokenizers, plan.vocabulary, max_bytes=byte_limits(plan)),
-        {item.name: form_of(item, modalities[item.name]) for item in plan.modalities},
+        {item.name: form_of(plan, item, modalities[item.name]) for item in plan.modalities},
         tokenizer_digests(plan, folder / TOKENIZERS),
     )
 

@@ -11,14 +11,16 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 if TYPE_CHECKING:
     from loretta_framework.testing.conformance.subject import Subject
 
 Kind: TypeAlias = Literal[
     "any",
+    "modality",
     "tokenizer",
+    "fitted",
     "encoder",
     "decoder",
     "backbone",
@@ -27,19 +29,35 @@ Kind: TypeAlias = Literal[
     "evaluator",
     "source",
 ]
-"""What a check concerns; "any" concerns every component."""
+"""What a check concerns: "any" every component, "modality" all three forms of one, "fitted" those
+tokenizers that learn from data."""
 
-MODULES: tuple[str, ...] = (
-    "anything",
-    "tokenizers",
-    "encoders",
-    "decoders",
-    "backbones",
-    "objectives",
-    "evaluators",
-    "sources",
-)
-"""Modules of this room that hold checks."""
+MODULES: dict[str, tuple[Kind, ...]] = {
+    "anything": ("any",),
+    "component_settings": ("any",),
+    "processes": ("any",),
+    "modalities": ("modality",),
+    "modality_files": ("modality",),
+    "tokenizers": ("tokenizer",),
+    "decoding": ("tokenizer",),
+    "fitted": ("fitted",),
+    "features": ("encoder", "decoder"),
+    "encoders": ("encoder",),
+    "decoders": ("decoder",),
+    "backbones": ("backbone",),
+    "backbones_cache": ("backbone",),
+    "backbones_numerics": ("backbone",),
+    "backbones_weights": ("backbone",),
+    "backbones_blocks": ("backbone",),
+    "objectives": ("objective",),
+    "objectives_sums": ("objective",),
+    "callbacks": ("callback",),
+    "evaluators": ("evaluator",),
+    "sources": ("source",),
+    "stores": ("source",),
+}
+"""Modules of this room that hold checks, and of which kinds: only those that a component needs are
+imported, since some import torch."""
 
 
 class CheckFailure(AssertionError):
@@ -88,11 +106,24 @@ def check(kind: Kind) -> Callable[[Callable[[Subject], None]], Callable[[Subject
 
 
 @cache
+def checks_of_kinds(kinds: tuple[Kind, ...]) -> tuple[Check, ...]:
+    """The checks of these kinds, kind by kind, in the order in which they stand."""
+    modules = [module for module, held in MODULES.items() if set(held) & set(kinds)]
+    found = [item for module in modules for item in _checks_in(module) if item.kind in kinds]
+    return tuple(sorted(found, key=lambda item: get_args(Kind).index(item.kind)))
+
+
 def all_checks() -> tuple[Check, ...]:
-    """Every check there is, by kind, in the order in which they stand."""
-    for module in MODULES:
-        importlib.import_module(f"{__package__}.{module}")
-    return tuple(_gathered.values())
+    """Every check there is, kind by kind, in the order in which they stand."""
+    return checks_of_kinds(get_args(Kind))
+
+
+def _checks_in(module: str) -> list[Check]:
+    name = f"{__package__}.{module}"
+    importlib.import_module(name)
+    found = [item for item in _gathered.values() if item.function.__module__ == name]
+    assert {item.kind for item in found} == set(MODULES[module]), f"see MODULES: {module}"
+    return found
 
 
 def require(condition: bool, text: str) -> None:

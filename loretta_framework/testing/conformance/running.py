@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from loretta_framework.api.errors import MissingDependencyError
 from loretta_framework.testing.conformance.checks import (
     Check,
     CheckFailure,
     NotApplicable,
-    all_checks,
+    checks_of_kinds,
 )
 from loretta_framework.testing.conformance.subject import Subject, subjects
 
@@ -47,20 +48,22 @@ class CheckResult:
 
 def checks_of(subject: Subject) -> list[Check]:
     """The checks that concern a component."""
-    kinds = subject.kinds
-    return [item for item in all_checks() if item.kind in kinds]
+    return list(checks_of_kinds(subject.kinds))
 
 
 def run_check(subject: Subject, item: Check) -> CheckResult:
-    """Run one check; any error that it does not expect is a failure with its last line."""
+    """Run one check; any error that it does not expect is a failure with its last line.
+
+    Where a component needs a package that is not installed, and says so, nothing can be tried.
+    """
     name = subject.spec.name
     try:
         item.function(subject)
-    except NotApplicable as reason:
+    except (NotApplicable, MissingDependencyError) as reason:
         return CheckResult(name, item, "not applicable", str(reason))
     except CheckFailure as failure:
         return CheckResult(name, item, "failed", str(failure))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"
         return CheckResult(name, item, "failed", text)

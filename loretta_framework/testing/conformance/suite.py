@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from loretta_framework.api.errors import PluginError
 from loretta_framework.testing.conformance.checks import Check
 from loretta_framework.testing.conformance.running import checks_of, run_check
 from loretta_framework.testing.conformance.subject import Subject, subjects
@@ -23,6 +24,8 @@ class Conformance:
         cases = [
             (subject, item) for subject in subjects(self.plugin) for item in checks_of(subject)
         ]
+        if not cases:
+            raise PluginError(f"the plugin '{self.plugin}' registers no component to check")
         ids = [f"{subject.spec.name}-{item.id}" for subject, item in cases]
         metafunc.parametrize(("subject", "check"), cases, ids=ids)
 
@@ -32,5 +35,5 @@ class Conformance:
 
         result = run_check(subject, check)
         if result.outcome == "not applicable":
-            pytest.skip(f"{check.id}: {result.detail}")
+            pytest.skip(f"{subject.spec.name}: {check.id}: {result.detail}")
         assert not result.failed, str(result)

@@ -15,6 +15,7 @@ import soundfile
 from loretta_plugin_audio.decoding import MAX_VALUES_A_SECOND, decode_file
 from loretta_plugin_audio.mel_codes import MelCodes
 from loretta_plugin_audio.settings import MelCodesSettings
+from loretta_plugin_audio.waveforms import Channels
 
 from loretta_framework.testing.damaged_media import cost_of
 
@@ -76,7 +77,7 @@ def test_blocks_give_what_the_whole_gives() -> None:
     wave = np.random.default_rng(0).uniform(-0.5, 0.5, (200_000, 2)).astype(np.float32)
     data = file_of(wave, 44_100)
     whole, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
-    mixed, found = decode_file(data, 30.0)
+    mixed, found = decode_file(data, 30.0, Channels())
     assert (found, mixed.dtype, mixed.shape) == (rate, np.float32, (200_000,))
     assert np.array_equal(mixed, whole.mean(axis=1))
 

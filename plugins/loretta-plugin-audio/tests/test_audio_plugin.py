@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import pickle
 import subprocess
 import sys
 import tarfile
@@ -16,14 +15,14 @@ import numpy as np
 import pytest
 import soundfile
 from hypothesis import given, settings, strategies as st
-from loretta_plugin_audio import register_modalities
+from loretta_plugin_audio.mel import mel_filters
 from loretta_plugin_audio.mel_codes import MelCodes
-from loretta_plugin_audio.settings import MelCodesSettings, SoundChanges
-from loretta_plugin_audio.spectrogram import Spectrogram, mel_filters
+from loretta_plugin_audio.settings import MelCodesSettings
+from loretta_plugin_audio.sound_settings import SoundChanges
+from loretta_plugin_audio.spectrogram import Spectrogram
 from pydantic import ValidationError
 
-from loretta_framework.api.protocols import Augmenting, FittedTokenizer, Judgeable
-from loretta_framework.api.random import generator
+from loretta_framework.api import generator
 
 DATA = os.environ.get("LORETTA_TEST_DATA")
 RATE = 8000
@@ -55,30 +54,6 @@ def file_of(
     file = io.BytesIO()
     soundfile.write(file, wave, rate, format=form, subtype=subtype)
     return file.getvalue()
-
-
-def test_the_module_is_light() -> None:
-    code = (
-        "import sys, loretta_plugin_audio\n"
-        "heavy = {'torch', 'soundfile', 'soxr', 'numpy', 'pydantic'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-        "import loretta_plugin_audio.settings\n"
-        "heavy = {'torch', 'soundfile', 'soxr', 'numpy'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_what_is_registered_can_be_built() -> None:
-    specs: list = []
-    register_modalities(specs.append)
-    (spec,) = specs
-    built = spec.build(spec.settings_class()(), None)
-    assert spec.name == "audio.mel_codes"
-    assert spec.capabilities.fitted
-    assert spec.capabilities.extensions[0] == "wav"
-    for protocol in (FittedTokenizer, Augmenting, Judgeable):
-        assert isinstance(built, protocol)
 
 
 @settings(max_examples=80, deadline=None)
@@ -169,17 +144,14 @@ def test_the_fit_and_the_sound_are_the_same_in_another_process(tmp_path: Path) -
     assert found[0] != found[2]
 
 
-def test_saved_loaded_and_pickled_are_equal(tokenizer: MelCodes, tmp_path: Path) -> None:
+def test_what_was_saved_is_loaded_where_it_fits(tokenizer: MelCodes, tmp_path: Path) -> None:
     tokenizer.save(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["codebook.json", "codebook.npy"]
+    files = ["codebook.json", "codebook.npy", "reconstructions.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
     loaded = codes()
     loaded.load(tmp_path)
-    pickled = pickle.loads(pickle.dumps(tokenizer))
     for clip in CLIPS:
-        ids = tokenizer.encode(clip)
-        assert np.array_equal(loaded.encode(clip), ids)
-        assert np.array_equal(pickled.encode(clip), ids)
-        assert np.array_equal(pickled.decode(ids), tokenizer.decode(ids))
+        assert np.array_equal(loaded.encode(clip), tokenizer.encode(clip))
     for other in (
         {"n_mels": 40},
         {"hop_seconds": 0.01},
@@ -401,8 +373,9 @@ def test_a_damaged_file_is_read_or_refused(form: str, place: int, byte: int, cut
 @pytest.mark.parametrize(
     ("form", "message"),
     [
-        ("seven", r"must be \(samples,\), but is \(\); mix its channels"),
-        (np.zeros((10, 2)), r"but is \(10, 2\)"),
+        ("seven", r"\(samples, channels\) with up to 8 channels, but is \(\)"),
+        (np.zeros((2, 900)), r"with up to 8 channels, but is \(2, 900\)"),
+        (np.zeros((9, 2, 1)), r"but is \(9, 2, 1\)"),
         (np.zeros(0), "at least 1 sample, but has none"),
         (np.zeros(9, np.int64), "must be float or int16, but is int64"),
         (np.array([0.0, np.nan]), "must be finite"),
@@ -507,6 +480,7 @@ def test_spoken_digits_stay_what_they_are() -> None:
     figures = built.fit(clips, 0)
     assert figures["codes_used"] == 128
     assert figures["explained"] > 0.75
+    assert figures["error_db"] < 6.5
     scale = scaling.StandardScaler().fit([built.features(clip).ravel() for clip in clips])
     judge = networks.MLPClassifier((128,), max_iter=40, alpha=0.01, random_state=0)
     judge.fit(scale.transform([built.features(clip).ravel() for clip in clips]), digits)

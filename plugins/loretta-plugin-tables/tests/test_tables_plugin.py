@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings as hypothesis_settings, strategies as st
-from loretta_plugin_tables import register_sources
 from loretta_plugin_tables.huggingface import HuggingFaceSource
 from loretta_plugin_tables.parquet import ParquetSource
 from loretta_plugin_tables.settings import ParquetSettings, TableSettings
@@ -28,7 +27,8 @@ from safetensors.numpy import load_file, save_file
 
 from loretta_framework.api.errors import DamagedSampleError, ShardError
 from loretta_framework.api.keys import key_hashes
-from loretta_framework.api.protocols import RowSource, SampleStore, Source
+from loretta_framework.api.protocols import SampleStore
+from loretta_framework.testing.conformance import Conformance
 
 SAVED = Path(__file__).parent / "saved_by_datasets"
 
@@ -51,30 +51,16 @@ def contents(store: Any) -> list[dict[str, bytes]]:
     ]
 
 
-def test_the_module_is_light() -> None:
-    code = (
-        "import sys, loretta_plugin_tables\n"
-        "heavy = {'torch', 'pyarrow', 'numpy', 'pydantic'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-        "import loretta_plugin_tables.settings\n"
-        "heavy = {'torch', 'pyarrow'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-        "import loretta_plugin_tables.parquet, loretta_plugin_tables.huggingface\n"
-        "assert 'torch' not in sys.modules\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+class TestConformance(Conformance):
+    plugin = "tables"
 
 
-def test_what_is_registered_can_be_built() -> None:
-    specs: list = []
-    register_sources(specs.append)
-    assert [spec.name for spec in specs] == ["tables.parquet", "tables.huggingface"]
-    for spec in specs:
-        built = spec.build(spec.settings_class()(columns={"a": "text.txt"}), None)
-        assert isinstance(built, Source)
-        assert isinstance(built, RowSource)
-        assert built.modality_of("image.1.png") == "image"
-        assert built.modality_of("meta.json") is None
+@pytest.mark.parametrize("kind", [ParquetSource, HuggingFaceSource])
+def test_the_first_part_of_a_member_names_its_modality(kind: type) -> None:
+    built = kind(ParquetSettings(columns={"a": "text.txt"}), None)
+    assert built.modality_of("image.1.png") == "image"
+    assert built.modality_of("meta.json") is None
+    assert built.modality_of(".png") is None
 
 
 @pytest.mark.parametrize(

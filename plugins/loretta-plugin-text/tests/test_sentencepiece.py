@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from loretta_plugin_text import register_modalities
 from loretta_plugin_text.sentencepiece_tokenizer import SentencePieceTokenizer
 from loretta_plugin_text.settings import SentencePieceSettings
 from pydantic import ValidationError
 
-from loretta_framework.api.protocols import FittedTokenizer, Judgeable
+from loretta_framework.testing.conformance import Conformance
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 FORMS = ("a handwritten {}", "the digit {}", "{}", "this is {}", "it says {}", "number {}")
@@ -38,27 +37,8 @@ def tokenizer() -> SentencePieceTokenizer:
     return fitted()
 
 
-def test_the_module_is_light() -> None:
-    code = (
-        "import sys, loretta_plugin_text\n"
-        "heavy = {'torch', 'sentencepiece', 'numpy', 'pydantic'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-        "import loretta_plugin_text.settings\n"
-        "heavy = {'torch', 'sentencepiece', 'numpy'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_what_is_registered_can_be_built() -> None:
-    specs: list = []
-    register_modalities(specs.append)
-    (spec,) = specs
-    built = spec.build(spec.settings_class()(), None)
-    assert spec.name == "text.sentencepiece"
-    assert spec.capabilities.fitted
-    assert isinstance(built, FittedTokenizer)
-    assert isinstance(built, Judgeable)
+class TestConformance(Conformance):
+    plugin = "text"
 
 
 @pytest.mark.parametrize("model_type", ["unigram", "bpe"])
@@ -67,12 +47,8 @@ def test_texts_come_back_within_the_bounds(model_type: str) -> None:
     bounds = SentencePieceSettings(model_type=model_type).bounds()
     for text in TEXTS:
         ids = built.encode(text)
-        assert ids.dtype == np.int64
         assert bounds.min_tokens <= len(ids) <= bounds.max_tokens
-        assert ids.min() >= 0
-        assert ids.max() < bounds.vocab_size
         assert built.decode(ids) == text
-        assert built.read(*built.write(text)) == text
 
 
 def test_a_small_corpus_leaves_ids_unused_but_decodable() -> None:
@@ -153,18 +129,12 @@ def test_fitting_gives_the_same_bytes_in_another_process(tmp_path: Path) -> None
         assert len(found) == 1
 
 
-def test_saved_loaded_and_pickled_are_equal(
+def test_one_file_is_saved_and_an_unfitted_tokenizer_can_be_sent(
     tokenizer: SentencePieceTokenizer, tmp_path: Path
 ) -> None:
     tokenizer.save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["sentencepiece.model"]
-    loaded = SentencePieceTokenizer(SentencePieceSettings())
-    loaded.load(tmp_path)
-    pickled = pickle.loads(pickle.dumps(tokenizer))
     unfitted = pickle.loads(pickle.dumps(SentencePieceTokenizer(SentencePieceSettings())))
-    for text in TEXTS:
-        assert np.array_equal(loaded.encode(text), tokenizer.encode(text))
-        assert np.array_equal(pickled.encode(text), tokenizer.encode(text))
     with pytest.raises(ValueError, match="fitted or loaded"):
         unfitted.encode("one")
 
@@ -221,13 +191,6 @@ def test_fits_that_cannot_work_are_refused() -> None:
         SentencePieceSettings(byte_fallback=True)
     with pytest.raises(ValidationError):
         SentencePieceSettings(model_type="word")  # type: ignore[arg-type]
-
-
-def test_features_and_show(tokenizer: SentencePieceTokenizer) -> None:
-    features = [tokenizer.features(text) for text in ("seven", "the digit eight", "")]
-    assert {(array.shape, array.dtype.name) for array in features} == {((1, 16, 32), "float32")}
-    assert not np.array_equal(features[0], features[1])
-    assert [item.extension for item in tokenizer.show("seven")] == ["txt"]
 
 
 @pytest.mark.skipif(not DATA, reason="LORETTA_TEST_DATA is unset")

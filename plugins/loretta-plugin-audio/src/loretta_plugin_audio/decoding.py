@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import soundfile
-import soxr
 
-from loretta_framework.api.protocols import FloatArray
+from loretta_framework.api import FloatArray
+from loretta_plugin_audio.waveforms import MAX_CHANNELS, Channels, take_channels
 
 FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG")
 ENCODINGS = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "VORBIS", "OPUS")
@@ -18,7 +18,6 @@ ENCODINGS = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "VORBIS", "OPUS")
 _BEGINNINGS = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS")
 """Looked at first: libsndfile would try its other decoders, MP3 among them, to tell the format."""
 
-MAX_CHANNELS = 8
 RATES = (1000, 384_000)
 
 
@@ -28,11 +27,11 @@ MAX_VALUES_A_SECOND = 384_000
 _BLOCK = 1 << 16
 
 
-def decode_file(data: bytes, max_seconds: float) -> tuple[FloatArray, int]:
-    """Decode a WAV, FLAC or OGG file and mix its channels.
+def decode_file(data: bytes, max_seconds: float, wanted: Channels) -> tuple[FloatArray, int]:
+    """Decode a WAV, FLAC or OGG file and take the channels wanted.
 
     Returns:
-        float32 (S,), the mean of the channels, and the rate in Hz.
+        float32 (S,), or (S, 2) where two channels are wanted, and the rate in Hz.
 
     Raises:
         ValueError: another format, too long, too many channels, empty, or damaged.
@@ -44,23 +43,23 @@ def decode_file(data: bytes, max_seconds: float) -> tuple[FloatArray, int]:
             _check_header(file, max_seconds)
             # The header may promise less than there is: never read more than was allowed.
             most = min(file.frames, int(max_seconds * file.samplerate) + 1)
-            return _mixed(file, most), file.samplerate
+            return _taken(file, most, wanted), file.samplerate
     # libsndfile's errors are RuntimeErrors; its Python side lets TypeErrors and others through.
     except Exception as error:
         what = str(error) or type(error).__name__
         raise ValueError(f"a sound cannot be read: {_without_address(what)}") from error
 
 
-def _mixed(file: Any, most: int) -> FloatArray:
-    """(S,), S <= most. By blocks: all channels at once would take several times the memory."""
-    wave_S = np.empty(most, np.float32)
+def _taken(file: Any, most: int, wanted: Channels) -> FloatArray:
+    """S <= most. By blocks: all channels at once would take several times the memory."""
+    wave_S = np.empty(most if wanted.count == 1 else (most, wanted.count), np.float32)
     buffer = np.empty((_BLOCK, file.channels), np.float32)
     done = 0
     while done < most:
         block_SC = file.read(out=buffer[: min(_BLOCK, most - done)])
         if not len(block_SC):
             break
-        wave_S[done : done + len(block_SC)] = block_SC.mean(axis=1)
+        wave_S[done : done + len(block_SC)] = take_channels(block_SC, wanted)
         done += len(block_SC)
     return wave_S[:done]
 
@@ -88,66 +87,7 @@ def _without_address(text: str) -> str:
 
 
 def encode_wav(wave_S: FloatArray, rate: int) -> bytes:
-    """A 16-bit WAV file."""
+    """A 16-bit WAV file of (S,) or (S, C)."""
     file = io.BytesIO()
     soundfile.write(file, wave_S, rate, format="WAV", subtype="PCM_16")
     return file.getvalue()
-
-
-def to_mono(wave: Any) -> FloatArray:
-    """A waveform (S,), float or int16, as float32.
-
-    Raises:
-        ValueError: another shape or type, no samples, or values that are not finite.
-    """
-    wave_S = np.asarray(wave)
-    if wave_S.ndim != 1:
-        raise ValueError(f"a waveform must be (samples,), but is {wave_S.shape}; mix its channels")
-    if wave_S.dtype == np.int16:
-        wave_S = wave_S.astype(np.float32) / np.float32(32_768)
-    if not np.issubdtype(wave_S.dtype, np.floating):
-        raise ValueError(f"a waveform must be float or int16, but is {wave_S.dtype}")
-    if not wave_S.size:
-        raise ValueError("a waveform must have at least 1 sample, but has none")
-    with np.errstate(over="ignore"):
-        wave_S = wave_S.astype(np.float32, copy=False)
-    if not np.isfinite(wave_S).all():
-        raise ValueError("a waveform must be finite, but holds NaN or infinite samples")
-    return wave_S
-
-
-def resample(wave_S: FloatArray, rate: float, to: float) -> FloatArray:
-    """The waveform at another rate.
-
-    Raises:
-        ValueError: it is so short that no sample is left.
-    """
-    if rate == to:
-        return wave_S
-    changed_S = np.asarray(soxr.resample(wave_S, rate, to), np.float32)
-    if not changed_S.size:
-        text = f"{len(wave_S)} samples at {rate:g} Hz are none at {to:g} Hz"
-        raise ValueError(f"a waveform must have at least 1 sample, but {text}")
-    return changed_S
-
-
-def trim(wave_S: FloatArray, rate: int, below_db: float) -> FloatArray:
-    """Without the ends that lie `below_db` below the loudest 10 ms. Silence is left as it is."""
-    step = max(rate // 100, 1)
-    blocks = -(-len(wave_S) // step)
-    padded_S = np.pad(wave_S.astype(np.float64), (0, blocks * step - len(wave_S)))
-    power_N = (padded_S.reshape(blocks, step) ** 2).mean(axis=1)
-    if not power_N.max():
-        return wave_S
-    heard = np.flatnonzero(power_N > power_N.max() * 10 ** (-below_db / 10))
-    return wave_S[heard[0] * step : (heard[-1] + 1) * step]
-
-
-def set_level(wave_S: FloatArray, level: float) -> FloatArray:
-    """Scaled to the root mean square `level`, or to less where the peak would leave -1..1."""
-    wide_S = wave_S.astype(np.float64)
-    power = float(np.sqrt((wide_S**2).mean()))
-    if not power:
-        return wave_S
-    scaled_S = wide_S * (level / power)
-    return np.asarray(scaled_S / max(float(np.abs(scaled_S).max()), 1.0), np.float32)

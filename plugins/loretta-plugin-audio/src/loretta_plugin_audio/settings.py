@@ -1,32 +1,18 @@
-"""Settings of the audio modalities. Torch-free and numpy-free."""
+"""Settings of each audio modality. Torch-free and numpy-free."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
-from loretta_framework.api.settings import ModalitySettings, Settings
-from loretta_framework.api.specs import Bounds
+from loretta_framework.api import Bounds
+from loretta_plugin_audio.sound_settings import SoundSettings, WaveSettings
 
 
-class SoundChanges(Settings):
-    """Largest random change of a clip; each is drawn uniformly up to its bound."""
-
-    speed: float = Field(
-        default=0.0, ge=0, le=0.5, description="Relative change of speed, and pitch with it."
-    )
-    shift_seconds: float = Field(default=0.0, ge=0, description="Silence put before the sound.")
-    gain_db: float = Field(default=0.0, ge=0, le=40, description="Change of level, both ways.")
-    noise_db: float | None = Field(
-        default=None, ge=0, le=120, description="Add white noise this far below the sound's level."
-    )
-
-
-class MelCodesSettings(ModalitySettings):
+class MelCodesSettings(WaveSettings):
     """Settings of `audio.mel_codes`."""
 
-    sample_rate: int = Field(
-        default=8000, ge=1000, le=192_000, description="Rate of a value; others are resampled."
-    )
     codebook_size: int = Field(default=128, ge=2, le=65_536, description="Codes of a token.")
     n_mels: int = Field(default=32, ge=4, le=256, description="Mel bands up to half the rate.")
     window_seconds: float = Field(
@@ -34,8 +20,6 @@ class MelCodesSettings(ModalitySettings):
     )
     hop_seconds: float = Field(default=0.016, gt=0, le=1, description="Time between frames.")
     frames_per_token: int = Field(default=3, ge=1, le=64, description="Frames that one code names.")
-    min_tokens: int = Field(default=4, ge=1, description="Shorter clips are filled with silence.")
-    max_tokens: int = Field(default=32, ge=1, description="A longer clip is an error.")
     floor_db: float = Field(
         default=-66.0,
         ge=-150,
@@ -48,27 +32,17 @@ class MelCodesSettings(ModalitySettings):
     level: float | None = Field(
         default=0.1, gt=0, le=1, description="Root mean square of every clip read; null: as it is."
     )
-    max_seconds: float = Field(
-        default=30.0, gt=0, le=3600, description="Longest file that is decoded, from its header."
-    )
     griffin_lim_iterations: int = Field(
         default=32, ge=1, le=1000, description="More give cleaner sound and take longer."
     )
-    augment: SoundChanges | None = Field(
-        default=None, description="Random changes before tokenising, in training only."
-    )
 
     @model_validator(mode="after")
-    def _frames_overlap_and_bounds_are_in_order(self) -> MelCodesSettings:
+    def _frames_overlap(self) -> MelCodesSettings:
         if self.window < 2 * self.hop or self.hop < 1:
             raise ValueError(
                 "window_seconds must be at least twice hop_seconds, and a hop at least a sample, "
                 f"but they are {self.window} and {self.hop} samples; without overlap no sound can "
                 "be made from a spectrogram"
-            )
-        if self.min_tokens > self.max_tokens:
-            raise ValueError(
-                f"min_tokens must not exceed max_tokens, but {self.min_tokens} > {self.max_tokens}"
             )
         return self
 
@@ -90,3 +64,95 @@ class MelCodesSettings(ModalitySettings):
     def bounds(self) -> Bounds:
         """`codebook_size` ids, `min_tokens` to `max_tokens` tokens."""
         return Bounds(self.codebook_size, self.min_tokens, self.max_tokens)
+
+
+class MulawSettings(WaveSettings):
+    """Settings of `audio.mulaw`. A second takes `sample_rate * channels` tokens."""
+
+    levels: int = Field(default=256, ge=2, le=65_536, description="Values a sample can have.")
+    channels: Literal[1, 2] = Field(
+        default=1, description="2: stereo, as tokens that alternate between left and right."
+    )
+    min_tokens: int = Field(default=8, ge=1, description="Shorter clips are filled with silence.")
+    max_tokens: int = Field(
+        default=8000, ge=1, description="Tokens of the longest clip; for more see `too_long`."
+    )
+
+    @model_validator(mode="after")
+    def _no_half_samples(self) -> MulawSettings:
+        if self.min_tokens % self.channels or self.max_tokens % self.channels:
+            raise ValueError(
+                f"min_tokens and max_tokens must be multiples of {self.channels} (channels), but "
+                f"are {self.min_tokens} and {self.max_tokens}"
+            )
+        return self
+
+    def bounds(self) -> Bounds:
+        """`levels` ids, `min_tokens` to `max_tokens` tokens."""
+        return Bounds(self.levels, self.min_tokens, self.max_tokens)
+
+
+class MfccBytesSettings(SoundSettings):
+    """Settings of `audio.mfcc_bytes`. The defaults give the 39 x 13 values of SVL-MNIST."""
+
+    sample_rate: int = Field(
+        default=16_000, ge=1000, le=192_000, description="Rate of a clip; others are resampled."
+    )
+    seconds: float = Field(
+        default=1.0, gt=0, le=60, description="Of every clip; shorter ones end in silence."
+    )
+    window_seconds: float = Field(
+        default=0.05, gt=0, le=1, description="Length of the Hann window of a frame."
+    )
+    hop_seconds: float = Field(default=0.025, gt=0, le=1, description="Time between frames.")
+    n_mels: int = Field(default=26, ge=2, le=256, description="Mel bands up to half the rate.")
+    coefficients: int = Field(default=13, ge=2, le=256, description="Values of a frame.")
+    energy: bool = Field(
+        default=True, description="The first value of a frame is the logarithm of its energy."
+    )
+    ranges: Literal["learned", "unit"] = Field(
+        default="learned",
+        description="What 0 and 255 stand for: each coefficient's range in the training data, or "
+        "0..1, for ready-made features that lie there already.",
+    )
+    griffin_lim_iterations: int = Field(
+        default=32, ge=1, le=1000, description="Of the rough sound that `show` makes."
+    )
+
+    @model_validator(mode="after")
+    def _frames_fit(self) -> MfccBytesSettings:
+        if not 1 <= self.hop <= self.window <= self.samples:
+            raise ValueError(
+                "hop, window and clip must be at least one sample and in ascending order, but "
+                f"are {self.hop}, {self.window} and {self.samples} samples"
+            )
+        if self.coefficients > self.n_mels:
+            raise ValueError(
+                f"coefficients must not exceed n_mels, but {self.coefficients} > {self.n_mels}"
+            )
+        return self
+
+    @property
+    def window(self) -> int:
+        """Window length in samples."""
+        return round(self.window_seconds * self.sample_rate)
+
+    @property
+    def hop(self) -> int:
+        """Samples between frames."""
+        return round(self.hop_seconds * self.sample_rate)
+
+    @property
+    def samples(self) -> int:
+        """Samples of a clip."""
+        return round(self.seconds * self.sample_rate)
+
+    @property
+    def frames(self) -> int:
+        """Frames that lie in a clip as a whole."""
+        return 1 + (self.samples - self.window) // self.hop
+
+    def bounds(self) -> Bounds:
+        """257 ids (a byte, and one for values above the range); frames x coefficients tokens."""
+        tokens = self.frames * self.coefficients
+        return Bounds(257, tokens, tokens)

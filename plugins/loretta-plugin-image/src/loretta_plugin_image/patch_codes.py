@@ -13,19 +13,19 @@ import numpy as np
 from loretta_framework.api.codebook import Codebook
 from loretta_framework.api.protocols import FloatArray, IntArray
 from loretta_framework.api.random import generator
-from loretta_plugin_image.picture import PictureModality
 from loretta_plugin_image.settings import PatchCodesSettings, WarpSettings
 from loretta_plugin_image.warp import warp
+from loretta_plugin_image.warped import WarpedModality
 
 
-class PatchCodes(PictureModality):
+class PatchCodes(WarpedModality):
     """A `protocols.FittedTokenizer` and `protocols.Augmenting`.
 
     The class is its own factory and needs no context.
     """
 
     def __init__(self, settings: PatchCodesSettings, context: object = None) -> None:
-        super().__init__(settings)
+        super().__init__(settings, settings.augment)
         self._settings = settings
         about = {
             "component": "image.patch_codes",
@@ -34,11 +34,6 @@ class PatchCodes(PictureModality):
         }
         values = settings.patch * settings.patch * settings.channels
         self._codebook = Codebook(settings.codebook_size, values, about)
-
-    def augment(self, value: FloatArray, random: np.random.Generator) -> FloatArray:
-        """A changed copy as the settings ask; the value itself when they ask for nothing."""
-        value = self.checked(value)
-        return warp(value, self._settings.augment, random) if self._settings.augment else value
 
     def fit(self, values: Iterable[FloatArray], seed: int) -> Mapping[str, float]:
         """Learn the codes from images, and from a changed copy of each when `augment` is set.

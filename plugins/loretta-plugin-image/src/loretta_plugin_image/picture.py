@@ -33,14 +33,14 @@ class PictureModality:
 
     def write(self, value: FloatArray) -> tuple[bytes, str]:
         """An 8-bit PNG."""
-        return _png(_image(self.checked(value))), "png"
+        return png(to_picture(self.checked(value))), "png"
 
     def show(self, value: FloatArray) -> Sequence[Artifact]:
         """A PNG, enlarged until its shorter side has at least 64 pixels."""
-        image = _image(self.checked(value))
+        image = to_picture(self.checked(value))
         factor = -(-SHOWN_SIDE // min(image.size))
         size = (image.width * max(factor, 1), image.height * max(factor, 1))
-        return [Artifact(_png(image.resize(size, Image.Resampling.NEAREST)), "png")]
+        return [Artifact(png(image.resize(size, Image.Resampling.NEAREST)), "png")]
 
     def parse(self, value: Any) -> FloatArray:
         """A numpy array (uint8, or float in 0..1), a Pillow image or a file's bytes as a value.
@@ -72,12 +72,14 @@ class PictureModality:
         return value
 
 
-def _image(value_HWC: FloatArray) -> Image.Image:
+def to_picture(value_HWC: FloatArray) -> Image.Image:
+    """A value as a Pillow image of 8 bits a channel."""
     bytes_HWC = np.round(value_HWC * 255).astype(np.uint8)
     return Image.fromarray(bytes_HWC[..., 0] if bytes_HWC.shape[2] == 1 else bytes_HWC)
 
 
-def _png(image: Image.Image) -> bytes:
+def png(image: Image.Image) -> bytes:
+    """The bytes of a PNG file."""
     file = io.BytesIO()
     image.save(file, format="PNG")
     return file.getvalue()

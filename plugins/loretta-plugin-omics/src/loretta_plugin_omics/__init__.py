@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from loretta_framework.api import ModalitySpec, hookimpl
+from loretta_framework.api import ModalityCapabilities, ModalitySpec, hookimpl
 
 
 @hookimpl
 def register_modalities(register: Callable[[ModalitySpec], None]) -> None:
-    """None yet."""
+    """Called when a recipe names `omics.<something>`."""
+    register(
+        ModalitySpec(
+            name="omics.bins",
+            version=1,
+            summary="One token for each named feature: its quantile among the training rows.",
+            settings="loretta_plugin_omics.settings:BinsSettings",
+            factory="loretta_plugin_omics.tokenizer:build",
+            trial="loretta_plugin_omics.trial:TRIAL",
+            capabilities=ModalityCapabilities(fitted=True, extensions=("csv", "tsv", "json")),
+        )
+    )

@@ -17,6 +17,7 @@ def register_sources(register: Callable[[SourceSpec], None]) -> None:
             summary="Rows of Parquet files: columns become the parts of a sample.",
             settings="loretta_plugin_tables.settings:ParquetSettings",
             factory="loretta_plugin_tables.parquet:ParquetSource",
+            trial="loretta_plugin_tables.trials:PARQUET",
         )
     )
     register(
@@ -26,5 +27,6 @@ def register_sources(register: Callable[[SourceSpec], None]) -> None:
             summary="Hugging Face data sets that `save_to_disk` wrote, read without that library.",
             settings="loretta_plugin_tables.settings:TableSettings",
             factory="loretta_plugin_tables.huggingface:HuggingFaceSource",
+            trial="loretta_plugin_tables.trials:HUGGINGFACE",
         )
     )

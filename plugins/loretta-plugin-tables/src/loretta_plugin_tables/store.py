@@ -27,8 +27,8 @@ _MAX_MAPPED = 256
 
 
 def modality_of(member: str) -> str | None:
-    """The modality of a member's name, `image.1.png` -> `image`; facts have none."""
-    return None if member == META else member.partition(".")[0]
+    """The modality of a member's name, `image.1.png` -> `image`; facts and nameless members have none."""
+    return None if member == META else member.partition(".")[0] or None
 
 
 class TableStore:

@@ -17,6 +17,7 @@ def register_modalities(register: Callable[[ModalitySpec], None]) -> None:
             summary="Text as pieces of words, learned by SentencePiece (unigram or BPE).",
             settings="loretta_plugin_text.settings:SentencePieceSettings",
             factory="loretta_plugin_text.sentencepiece_tokenizer:SentencePieceTokenizer",
+            trial="loretta_plugin_text.trial:TRIAL",
             capabilities=ModalityCapabilities(fitted=True, lossy=False, extensions=("txt",)),
         )
     )

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import Field, model_validator
-
 from loretta_framework.api import (
     Artifact,
     Bounds,
@@ -21,6 +19,7 @@ from loretta_framework.api import (
     Trial,
     checked_ids,
 )
+from pydantic import Field, model_validator
 
 
 class LevelsSettings(ModalitySettings):

@@ -1,0 +1,1 @@
+"""`image.timm`: the networks of the timm library as inputs of a model."""

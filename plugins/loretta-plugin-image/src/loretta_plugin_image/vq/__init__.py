@@ -1,0 +1,1 @@
+"""`image.vq`: a small convolutional codec that is trained on the recipe's own images."""

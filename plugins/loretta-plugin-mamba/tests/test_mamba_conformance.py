@@ -1,0 +1,7 @@
+"""All that the framework expects of the plugin, checked by its conformance kit."""
+
+from loretta_framework.testing.conformance import Conformance
+
+
+class TestMamba(Conformance):
+    plugin = "mamba"
