@@ -24,7 +24,8 @@ import numpy as np
 from loretta_framework.api.keys import key_hash
 from loretta_framework.shards.index import index_path, open_index
 from loretta_framework.shards.index_file import write_index
-from loretta_framework.shards.table import BLOCK, Fingerprint, ShardTable
+from loretta_framework.shards.index_header import Fingerprint
+from loretta_framework.shards.table import BLOCK, ShardTable
 
 MEMBERS = ("image.png", "text.txt", "meta.json")
 SIZE = 300

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from loretta_framework.api.layout import SequenceLayout
     from loretta_framework.api.specs import Bounds
 
-IntArray: TypeAlias = NDArray[np.int64]
-FloatArray: TypeAlias = NDArray[np.float32]
+# Text, not types: a recipe is checked in less time than numpy takes to be imported.
+IntArray: TypeAlias = "NDArray[np.int64]"
+FloatArray: TypeAlias = "NDArray[np.float32]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +230,23 @@ class Callback(Protocol):
 
     def on_end(self, run: Any) -> None:
         """After the last step, and when the run stops early."""
+
+
+@runtime_checkable
+class StatefulCallback(Callback, Protocol):
+    """A callback whose memory lies in checkpoints: a resumed run goes on with what it had seen."""
+
+    def state(self) -> Mapping[str, Any]:
+        """What was seen so far, as plain JSON data: texts as keys, finite numbers, no tuples.
+
+        Asked after `on_step` of the step that is saved.
+        """
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state` gave; called on a fresh instance, before `on_start`.
+
+        Raises `ValueError` when it cannot: the settings may have changed since.
+        """
 
 
 @runtime_checkable

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-Examples = Callable[[Any, np.random.Generator, int], Sequence[Any]]
+Examples: TypeAlias = "Callable[[Any, np.random.Generator, int], Sequence[Any]]"
 """(settings, random, count) -> that many values, various, as `read` or `parse` would give them."""
 
 

@@ -26,7 +26,7 @@ def register_modalities(register: Callable[[ModalitySpec], None]) -> None:
             name="text_bytes",
             version=1,
             summary="Text as UTF-8 bytes: any language, nothing to fit.",
-            settings="loretta_framework.builtin.text_bytes:TextBytesSettings",
+            settings="loretta_framework.builtin.settings:TextBytesSettings",
             factory="loretta_framework.builtin.text_bytes:TextBytes",
             trial="loretta_framework.builtin.text_bytes_trial:TRIAL",
             capabilities=ModalityCapabilities(lossy=False, extensions=("txt",)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from loretta_framework.api import Trial
-from loretta_framework.builtin.text_bytes import TextBytesSettings
+from loretta_framework.builtin.settings import TextBytesSettings
 
 _ODD = ("a", "é", "two words", " spaces ", "line\nbreak", "\x00", "\N{GRINNING FACE}", "a\u0301")
 

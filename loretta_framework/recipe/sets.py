@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
-
-import numpy as np
 
 from loretta_framework.api.errors import RecipeError, ShardError
 from loretta_framework.api.protocols import RowSource, SampleStore, Source
@@ -21,8 +19,9 @@ from loretta_framework.recipe.plan import Reason, SetPlan
 from loretta_framework.recipe.schema import DataSet
 from loretta_framework.recipe.yaml_reader import KeyPath
 from loretta_framework.registry import Builder, Registry
-from loretta_framework.shards.index import expand_shards, open_index
+from loretta_framework.shards.census import Census, take_census
 from loretta_framework.shards.members import META, SEQUENCE, modality_of
+from loretta_framework.shards.patterns import expand_shards
 from loretta_framework.shards.remote.locations import is_url
 
 Combination: TypeAlias = tuple[str, ...]
@@ -73,10 +72,10 @@ def plan_sets(loaded: LoadedRecipe, components: Components, registry: Registry) 
             source = components.get(("data", split, index, "source"))
             built = _built(source, registry)
             mapping = modality_of if built is None else built.modality_of
-            locations, found = _open(loaded, ("data", split, index), item, built)
+            locations, found = _counted(loaded, ("data", split, index), item, built)
             counter = _Counter(loaded.where(("data", split, index)), item, mapping)
             combinations = counter.count(found)
-            plan.digests.append((split, item.name, found.digest))
+            plan.digests.append((split, item.name, found.census.digest))
             if split == "train":
                 plan.seen[item.name] = [name for name, _ in counter.members.most_common()]
             plan.reasons += _absent(split, item, combinations)
@@ -92,7 +91,7 @@ def plan_sets(loaded: LoadedRecipe, components: Components, registry: Registry) 
                     samples=sum(count for _, count in combinations),
                     combinations=combinations,
                     source=source.plan if source else None,
-                    digest=found.digest,
+                    digest=found.census.digest,
                     max_epochs=item.max_epochs,
                 )
             )
@@ -121,20 +120,43 @@ def _share_out(loaded: LoadedRecipe, split: str, sets: list[DataSet], plan: Data
     plan.reasons += reasons
 
 
-def _open(
+@dataclass(frozen=True, slots=True)
+class _Samples:
+    """What a set holds: counts, and the samples themselves for who asks."""
+
+    census: Census
+    store: Callable[[], SampleStore]
+
+
+def _counted(
     loaded: LoadedRecipe, path: KeyPath, item: DataSet, source: Source | None
-) -> tuple[tuple[str, ...], SampleStore]:
+) -> tuple[tuple[str, ...], _Samples]:
     """(locations, or the patterns that the source opens by itself, in absolute form; samples)."""
     patterns = [item.shards] if isinstance(item.shards, str) else item.shards
     try:
         if isinstance(source, RowSource):
             absolute = tuple(_absolute(pattern, loaded.directory) for pattern in patterns)
-            return absolute, source.open(absolute, Path("/"))
+            return absolute, _opened(source.open(absolute, Path("/")))
         locations = tuple(map(str, expand_shards(patterns, loaded.directory)))
-        return locations, open_index(locations)
+        census = take_census(locations)
+        if census is not None:
+            return locations, _Samples(census, lambda: _store(locations))
+        return locations, _opened(_store(locations))
     except ShardError as error:
         where = ": ".join(filter(None, [loaded.where((*path, "shards")), error.where]))
         raise ShardError(error.what, where=where, fix=error.fix) from error
+
+
+def _store(locations: Sequence[str]) -> SampleStore:
+    from loretta_framework.shards.index import open_index  # needs numpy, which a census does not
+
+    return open_index(locations)
+
+
+def _opened(store: SampleStore) -> _Samples:
+    numbers = Counter(store.shape_S.tolist())
+    counts = tuple(numbers[place] for place in range(len(store.shapes)))
+    return _Samples(Census(tuple(store.shapes), counts, store.digest), lambda: store)
 
 
 def _absolute(pattern: str, base: Path) -> str:
@@ -160,13 +182,13 @@ class _Counter:
         self.members: Counter[str] = Counter()
         self._mapped: dict[str, str | None] = {META: None, SEQUENCE: None}
 
-    def count(self, store: SampleStore) -> tuple[tuple[Combination, int], ...]:
+    def count(self, samples: _Samples) -> tuple[tuple[Combination, int], ...]:
         """(modalities in declared order, samples), largest first."""
         counts: Counter[Combination] = Counter()
-        samples = np.bincount(store.shape_S, minlength=len(store.shapes))
-        combos = [self._combination(names) for names in store.shapes]
-        self._refuse_incomplete(store, combos)
-        for names, combo, number in zip(store.shapes, combos, samples.tolist(), strict=True):
+        census = samples.census
+        combos = [self._combination(names) for names in census.shapes]
+        self._refuse_incomplete(samples, combos)
+        for names, combo, number in zip(census.shapes, combos, census.counts, strict=True):
             self.members.update(dict.fromkeys(names, number))
             complete = len(combo) == len(self.item.modalities)
             if number and combo and (complete or self.item.missing == "keep"):
@@ -184,16 +206,22 @@ class _Counter:
         present = {self._mapped[name] for name in names}
         return tuple(name for name in self.item.modalities if name in present)
 
-    def _refuse_incomplete(self, store: SampleStore, combos: list[Combination]) -> None:
+    def _refuse_incomplete(self, samples: _Samples, combos: list[Combination]) -> None:
         if self.item.missing != "error":
             return
-        short = np.array([len(combo) < len(self.item.modalities) for combo in combos], dtype=bool)
-        found = np.flatnonzero(short[store.shape_S])
-        if not len(found):
+        short = {
+            place
+            for place, combo in enumerate(combos)
+            if samples.census.counts[place] and len(combo) < len(self.item.modalities)
+        }
+        if not short:
             return
-        sample = int(found[0])
+        store = samples.store()
+        shapes = [store.shapes.index(samples.census.shapes[place]) for place in short]
+        sample = next(n for n, shape in enumerate(store.shape_S.tolist()) if shape in shapes)
         shape = int(store.shape_S[sample])
-        lacking = [name for name in self.item.modalities if name not in combos[shape]]
+        place = samples.census.shapes.index(store.shapes[shape])
+        lacking = [name for name in self.item.modalities if name not in combos[place]]
         raise ShardError(
             f"sample '{store.key(sample)}' lacks {', '.join(lacking)} "
             f"(it has: {', '.join(store.shapes[shape])})",

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from loretta_framework.api.errors import DamagedSampleError as DamagedSampleError, ShardError
+from loretta_framework.shards.index_header import Fingerprint
 from loretta_framework.shards.remote.locations import indexing_anew, is_url, shown
-from loretta_framework.shards.table import Extent, Fingerprint
+from loretta_framework.shards.table import Extent
 
 MAX_OPEN_FILES = 32
 

@@ -18,9 +18,10 @@ import numpy as np
 
 from loretta_framework.api.errors import ShardError
 from loretta_framework.api.keys import key_hash
+from loretta_framework.shards.index_header import Fingerprint
 from loretta_framework.shards.members import MemberName, MemberNameError, parse_member
 from loretta_framework.shards.remote.locations import shown
-from loretta_framework.shards.table import BLOCK, Fingerprint, ShardTable, equal_keys
+from loretta_framework.shards.table import BLOCK, ShardTable, equal_keys
 from loretta_framework.shards.walk import Fault, Header, walk
 
 MAX_SAMPLE_MEMBERS = 10_000

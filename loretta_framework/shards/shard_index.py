@@ -9,7 +9,8 @@ from typing import Any
 
 from loretta_framework.api.errors import ShardError
 from loretta_framework.shards.index_file import read_index, write_index
-from loretta_framework.shards.table import Fingerprint, ShardTable
+from loretta_framework.shards.index_header import Fingerprint
+from loretta_framework.shards.table import ShardTable
 
 
 @dataclass(frozen=True, eq=False)

@@ -112,22 +112,6 @@ class ShardTable:
                 raise ValueError("a key begins within a character")
 
 
-@dataclass(frozen=True)
-class Fingerprint:
-    """What a shard was when it was read.
-
-    Attributes:
-        size: its bytes.
-        revision: modification time of a local file in nanoseconds, or what a server calls its
-            version.
-        sha256: hash of its content, in hexadecimal.
-    """
-
-    size: int
-    revision: str
-    sha256: str
-
-
 def equal_keys(hashes: NDArray[np.uint64], key: Callable[[int], str]) -> Iterator[tuple[int, int]]:
     """(first, later) positions of every key that occurs again, with nothing in memory but hashes.
 

@@ -10,7 +10,8 @@ from hypothesis import given, strategies as st
 from pydantic import ValidationError
 
 from loretta_framework.api.protocols import FittedTokenizer, Judgeable, Tokenizer
-from loretta_framework.builtin.text_bytes import TextBytes, TextBytesSettings
+from loretta_framework.builtin.settings import TextBytesSettings
+from loretta_framework.builtin.text_bytes import TextBytes
 
 
 def tokenizer(max_tokens: int = 256) -> TextBytes:

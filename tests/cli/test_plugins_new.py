@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from loretta_framework.api.errors import InputError
 from loretta_framework.cli.main import main
 from loretta_framework.registry.discovery import BUNDLED
 from loretta_framework.testing.broken_plugins import write_plugin
-from loretta_framework.testing.scaffold import checked_name
+from loretta_framework.testing.scaffold import KINDS, PluginName, checked_name, package_files
 
 
 @pytest.fixture
@@ -69,6 +70,9 @@ def test_it_writes_where_it_is_told_to(here: Path, capsys: pytest.CaptureFixture
             "true",
             "ebb\n",
             "é",
+            "rna_",
+            "rna__seq",
+            "template",
         ),
         "x" * 41,
     ],
@@ -127,6 +131,45 @@ def test_a_place_that_cannot_be_written_is_named(
     assert main(["plugins", "new", "tide", "--kind", "modality", "--out", "file/inside"]) == 2
     assert "file/inside: the package cannot be written: Not a directory" in capsys.readouterr().err
     assert os.listdir(here) == ["file"]
+
+
+def test_a_place_of_too_long_a_name_is_named(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = "x" * 300
+    assert main(["plugins", "new", "tide", "--kind", "modality", "--out", out]) == 2
+    assert f"{out}: the package cannot be written: File name too long" in capsys.readouterr().err
+    assert not os.listdir(here)
+
+
+def test_the_commands_shown_can_be_pasted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = "it's here"
+    assert main(["plugins", "new", "tide", "--kind", "modality", "--out", out]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    commands = [shlex.split(line) for line in lines if line.startswith("  ")]
+    assert commands == [
+        ["pip", "install", "--editable", f"{out}[test]"],
+        ["loretta", "plugins", "doctor", "tide"],
+        ["pytest", out],
+    ]
+
+
+def test_no_name_lets_two_files_of_a_package_become_one() -> None:
+    for kind in KINDS:
+        places = package_files(kind, PluginName("tide"))
+        modules = {Path(place).stem.removeprefix("test_") for place in places}
+        for text in modules:
+            try:
+                name = checked_name(text, (), ())
+            except InputError:
+                continue
+            assert len(package_files(kind, name)) == len(places), (kind, text)
+
+
+def test_what_running_a_new_package_leaves_is_not_committed() -> None:
+    for kind in KINDS:
+        ignored = package_files(kind, PluginName("tide"))[".gitignore"].splitlines()
+        assert {"/out/", "/runs/"} <= set(ignored)
 
 
 def test_a_kind_is_asked_for(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

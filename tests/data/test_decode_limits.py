@@ -17,7 +17,8 @@ import pytest
 import loretta_framework as loretta
 from loretta_framework.api.errors import LorettaError, ShardError
 from loretta_framework.api.settings import DEFAULT_MAX_BYTES, ModalitySettings
-from loretta_framework.builtin.text_bytes import TextBytes, TextBytesSettings
+from loretta_framework.builtin.settings import TextBytesSettings
+from loretta_framework.builtin.text_bytes import TextBytes
 from loretta_framework.data.decode import DecodeFailure, Decoder, byte_limits
 from loretta_framework.data.loader import Loader
 from loretta_framework.data.sample import SetReader

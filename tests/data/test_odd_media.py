@@ -125,7 +125,8 @@ def _tokenizers() -> dict[str, Any]:
     from loretta_plugin_image.pixels import Pixels
     from loretta_plugin_image.settings import PixelsSettings
 
-    from loretta_framework.builtin.text_bytes import TextBytes, TextBytesSettings
+    from loretta_framework.builtin.settings import TextBytesSettings
+    from loretta_framework.builtin.text_bytes import TextBytes
 
     return {
         "image": Pixels(PixelsSettings(height=16, width=16, channels=3)),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from loretta_framework.api.errors import ShardError
 from loretta_framework.shards.index_file import write_index
+from loretta_framework.shards.index_header import Fingerprint
 from loretta_framework.shards.remote.cache import locked
 from loretta_framework.shards.remote.copies import (
     Revision,
@@ -26,7 +27,7 @@ from loretta_framework.shards.remote.copies import (
 from loretta_framework.shards.remote.locations import indexing_anew, shown
 from loretta_framework.shards.scan import scan_shard
 from loretta_framework.shards.shard_index import ShardIndex, build_index, load_index
-from loretta_framework.shards.table import Fingerprint, ShardTable
+from loretta_framework.shards.table import ShardTable
 
 _ETAG = re.compile(r'(?:W/)?"[^"]*"')
 _UNCHECKED = "unchecked\n"
