@@ -21,11 +21,12 @@ from loretta_framework.checkpoint.handshake import (
     loaded_components,
     plugins_of,
     require_named,
+    require_own_components,
     require_present,
     require_versions,
 )
 from loretta_framework.checkpoint.run_directory import RunDirectory
-from loretta_framework.checkpoint.weights import load_weights
+from loretta_framework.checkpoint.weights import LoadedWeights, load_weights
 from loretta_framework.data.decode import features_of
 from loretta_framework.data.fitting import (
     load_tokenizers,
@@ -37,6 +38,7 @@ from loretta_framework.generation.score import RowScore, score_rows
 from loretta_framework.model.any_to_any import AnyToAny
 from loretta_framework.model.build import build_model
 from loretta_framework.recipe.load import LoadedRecipe, load_recipe
+from loretta_framework.recipe.nodes import needed_plugins
 from loretta_framework.recipe.plan import Plan
 from loretta_framework.registry import Builder, Registry
 from loretta_framework.sequence.batch import collate
@@ -80,10 +82,13 @@ def load(
     plan, loaded = run.read_plan(), load_recipe(run.recipe_file)
     registry = _registry(plan, loaded, run, warn)
     weights = load_weights(run.path, warn)
+    saved_parts = weights.state.get("components")
+    require_own_components(saved_parts, loaded_components(plan), str(weights.source))
     tokenizers, extensions = _tokenizers(plan, registry)
     load_tokenizers(plan, tokenizers, run.tokenizers)
     saved = weights.state.get("tokenizers", {})
     require_tokenizers(saved, tokenizer_digests(plan, run.tokenizers), run.tokenizers)
+    _require_table(weights, plan)
     model = build_model(plan, loaded.recipe, registry)
     try:
         model.load_state_dict(weights.tensors)
@@ -96,13 +101,27 @@ def load(
     return LoadedModel(plan, model.to(device).eval(), tokenizers, extensions)
 
 
+def _require_table(weights: LoadedWeights, plan: Plan) -> None:
+    """A damaged plan may ask for a table that no memory holds: compared before it is made."""
+    table = weights.tensors.get("embedding.weight")
+    rows = len(table) if table is not None and table.ndim else 0
+    if rows != plan.vocabulary.size:
+        raise CheckpointError(
+            f"the weights do not fit the run's plan: the vocabulary must have {rows} ids, but has "
+            f"{plan.vocabulary.size}",
+            where=str(weights.source),
+            fix="restore the run's plan.json and recipe.yaml from a copy",
+        )
+
+
 def _registry(
     plan: Plan, loaded: LoadedRecipe, run: RunDirectory, warn: Callable[[str], None]
 ) -> Registry:
     """Where the run's components come from; they are those that it was made with."""
     require_named(plan, loaded.resolved, str(run.path))
     components = loaded_components(plan)
-    registry = Registry.discover(plugins_of(components))
+    named = needed_plugins(loaded.resolved)
+    registry = Registry.discover(plugins_of(components) & named, named)
     require_present(components, registry, str(run.path))
     for sentence in require_versions(components, registry, str(run.path)):
         warn(sentence)

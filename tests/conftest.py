@@ -1,39 +1,20 @@
-"""Shared fixtures: one thread per process, and a small model over three modalities."""
+"""Shared fixtures: one thread per process, and where figures of long tests are kept."""
 
 from __future__ import annotations
 
-import json
 import os
-import platform
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from importlib import metadata
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from loretta_framework.testing import results
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # bit-for-bit and golden figures are those of a CPU
 
 
 @pytest.fixture
-def keep_result() -> Callable[[str, Mapping[str, Any]], None]:
-    """`keep_result("loader-kills", figures)` writes a long test's figures into the folder that
-    LORETTA_RESULTS names; without it they are dropped."""
-
-    def keep(name: str, figures: Mapping[str, Any]) -> None:
-        folder = os.environ.get("LORETTA_RESULTS")
-        if not folder:
-            return
-        about = {
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-            "python": platform.python_version(),
-            "loretta-framework": metadata.version("loretta-framework"),
-        }
-        file = Path(folder) / f"{datetime.now(UTC):%Y-%m-%d}-{name}.json"
-        aside = file.with_suffix(".tmp")
-        aside.write_text(json.dumps({**about, **figures}, indent=1) + "\n")
-        os.replace(aside, file)
-
-    return keep
+def keep_result() -> Callable[..., Any]:
+    """`keep_result("loader-kills", figures)`, see `loretta_framework.testing.results`."""
+    return results.keep_result

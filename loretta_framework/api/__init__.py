@@ -73,6 +73,7 @@ if TYPE_CHECKING:
         TokenRow as TokenRow,
     )
     from loretta_framework.api.settings import (
+        ComponentNode as ComponentNode,
         ModalitySettings as ModalitySettings,
         ObjectiveSettings as ObjectiveSettings,
         Settings as Settings,
@@ -110,6 +111,7 @@ _ROOMS: dict[str, str] = {
     "Cache": "protocols",
     "CallbackSpec": "specs",
     "Codebook": "codebook",
+    "ComponentNode": "settings",
     "Decoder": "protocols",
     "DecoderNetwork": "protocols",
     "EdgeLosses": "protocols",

@@ -153,7 +153,10 @@ class Cache(Protocol):
     """What a backbone keeps between `extend` calls."""
 
     def select(self, rows: Tensor) -> Cache:
-        """A cache of the rows given (int64 (B',)); rows may repeat or vanish."""
+        """A cache of the rows given (int64 (B',)); rows may repeat or vanish.
+
+        It is independent of this one: extending either leaves the other as it is.
+        """
 
 
 @runtime_checkable

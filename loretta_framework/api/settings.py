@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,6 +19,18 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False
     )
+
+
+class ComponentNode(Settings):
+    """A component inside another's settings: annotate the field with it, or with a subclass.
+
+    The recipe is then checked for it, and runs remember who brings it. A factory builds it with
+    `context.build(node.kind, node.settings)`. In a recipe it must be written out: only what a recipe
+    names is loaded.
+    """
+
+    kind: str = Field(min_length=1, description="Name of the component, as in recipes.")
+    settings: dict[str, Any] = Field(default_factory=dict, description="Its settings.")
 
 
 class ModalitySettings(Settings):

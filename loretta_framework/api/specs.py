@@ -90,13 +90,19 @@ class BackboneCapabilities:
         packed: documents in one row never see each other.
         cache: "growing" (attention), "constant" (recurrent state) or "none".
         max_length: longest sequence in tokens, None when there is no limit.
-        float32_parameters: parameter name patterns that must stay float32.
+        float32_parameters: patterns (`fnmatch`) of parameters that must stay float32. Training keeps
+            every weight float32 today, so nothing in the framework reads them but the conformance
+            kit; what stores or sends weights in a shorter format is to leave these out.
+        exact: a change of other inputs (later tokens, other documents, padding) leaves an output
+            equal bit for bit. False for backbones that mix all positions in one transform, such as
+            FFT convolutions: there it moves by no more than rounding.
     """
 
     packed: bool = True
     cache: Literal["growing", "constant", "none"] = "growing"
     max_length: int | None = None
     float32_parameters: tuple[str, ...] = ()
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +112,13 @@ class ObjectiveCapabilities:
     Attributes:
         rollouts: it samples from the model inside the step.
         needs_bridges: it has work only where the graph has missing pairs.
+        own_loss: its sums are no weighted sums of the batch's nll. The conformance kit then checks
+            them for edges, finiteness, gradients and additivity, and not against a reference.
     """
 
     rollouts: bool = False
     needs_bridges: bool = False
+    own_loss: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,9 +152,9 @@ def _components(plan: Plan) -> Iterator[tuple[str, ComponentPlan]]:
     yield "backbone", plan.backbone
     for task in plan.tasks:
         yield f"objectives.{task.name}", task.component
-    for item in plan.split("train"):
-        if item.source is not None:
-            yield f"data.train.{item.name}.source", item.source
+    for item in plan.sets:
+        if item.source is not None and item.split != "test":
+            yield f"data.{item.split}.{item.name}.source", item.source
 
 
 def _blocks(plan: Plan) -> list[str]:

@@ -128,9 +128,9 @@ class RunDirectory:
         """
         try:
             return Plan.from_json(json.loads(self.plan_file.read_bytes()))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError, LorettaError) as error:
+        except (OSError, ValueError, RecursionError, LorettaError) as error:
             raise RunDirectoryError(
-                f"{_PLAN} cannot be read: {type(error).__name__}: {error}",
+                f"{_PLAN} cannot be read: {error}",
                 where=str(self.path),
                 fix="restore it from a copy, or use the version of loretta-framework that wrote it",
             ) from error

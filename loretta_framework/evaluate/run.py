@@ -9,6 +9,12 @@ from typing import Any
 
 from loretta_framework.api.atomic import write_json_atomically
 from loretta_framework.api.errors import InputError
+from loretta_framework.checkpoint.handshake import (
+    plugins_of,
+    require_present,
+    require_versions,
+    source_components,
+)
 from loretta_framework.checkpoint.run_directory import RunDirectory
 from loretta_framework.evaluate.context import EvaluationContext
 from loretta_framework.evaluate.gap import gap_closed, require_same_data
@@ -69,7 +75,7 @@ def evaluate(request: EvaluationRequest, say: Say) -> dict[str, Any]:
         notes.append({"key": key, "choice": choice, "why": reason})
         say(f"{key} = {choice} ({reason})")
 
-    registry = Registry.discover(())
+    registry = _registry(model.plan, run, say)
     builder = Builder(registry, note)
     reader = SampleReader(model, _sources(model.plan, builder), request.label, note)
     data = reader.test(request.data)
@@ -135,6 +141,16 @@ def _content(
         "versions": versions(model.plan),
         "notes": notes,
     }
+
+
+def _registry(plan: Plan, run: RunDirectory, say: Say) -> Registry:
+    """Where evaluators and sources come from; the sources are those that the run was made with."""
+    sources = source_components(plan)
+    registry = Registry.discover(plugins_of(sources))
+    require_present(sources, registry, str(run.path))
+    for sentence in require_versions(sources, registry, str(run.path)):
+        say(sentence)
+    return registry
 
 
 def _sources(plan: Plan, builder: Builder) -> dict[str, Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from loretta_framework.api.errors import PluginError, Problem
+from loretta_framework.api.settings import ComponentNode
 from loretta_framework.api.specs import ComponentSpec
 from loretta_framework.recipe.faults import Place, problems_of
 from loretta_framework.recipe.origins import at
@@ -17,7 +19,8 @@ from loretta_framework.recipe.paths import SPLITS
 from loretta_framework.recipe.plan import ComponentPlan
 from loretta_framework.recipe.yaml_reader import KeyPath
 from loretta_framework.registry import Group, Registry
-from loretta_framework.registry.faults import FIX
+from loretta_framework.registry.faults import FIX, cause_of
+from loretta_framework.registry.guard import contained
 from loretta_framework.registry.promises import require_promises, settings_class
 
 
@@ -28,14 +31,14 @@ class Node:
     Attributes:
         path: key path of the node.
         kind_path: key path of its kind; the node's own where only the kind is written.
-        group: what kind of component is needed there.
+        group: what kind of component is needed there; None inside another's settings.
         kind: the name that stands there.
         settings: what stands there, not validated.
     """
 
     path: KeyPath
     kind_path: KeyPath
-    group: Group
+    group: Group | None
     kind: str
     settings: dict[str, Any]
 
@@ -84,13 +87,29 @@ def _places(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Group, Any]]:
             yield (section, index), group, value
 
 
+def nested_kinds(settings: Any) -> Iterator[str]:
+    """The kinds of all mappings in settings that look like nodes; no settings class is needed."""
+    if isinstance(settings, Mapping):
+        kind = settings.get("kind")
+        if isinstance(kind, str) and settings.keys() <= {"kind", "settings"}:
+            yield kind
+        for value in settings.values():
+            yield from nested_kinds(value)
+    elif isinstance(settings, list | tuple):
+        for value in settings:
+            yield from nested_kinds(value)
+
+
+def prefixes(kind: str) -> set[str]:
+    """What may be the plugin of a kind: "a" and "a.b" of "a.b.c"."""
+    parts = kind.split(".")
+    return {".".join(parts[:count]) for count in range(1, len(parts))}
+
+
 def needed_plugins(data: Mapping[str, Any]) -> set[str]:
-    """The prefixes of all kinds in a recipe: the only plugins that are imported for it."""
-    needed = set()
-    for node in nodes(data):
-        parts = node.kind.split(".")
-        needed |= {".".join(parts[:count]) for count in range(1, len(parts))}
-    return needed
+    """The prefixes of all kinds in a recipe, nested ones too: only those plugins are imported."""
+    kinds = (kind for node in nodes(data) for kind in (node.kind, *nested_kinds(node.settings)))
+    return set().union(*map(prefixes, kinds))
 
 
 def check_nodes(
@@ -99,9 +118,13 @@ def check_nodes(
     """The components of a recipe by node path, and what is wrong with the others."""
     found: dict[KeyPath, Component] = {}
     problems: list[Problem] = []
-    for node in nodes(data):
+    named = needed_plugins(data)
+    waiting = deque(nodes(data))
+    while waiting:
+        node = waiting.popleft()
         try:
-            spec = registry.spec(node.group, node.kind)
+            _require_written(node, named)
+            spec = registry.spec(node.group or registry.group(node.kind), node.kind)
         except PluginError as error:
             cause = f" ({error.where})" if error.where else ""
             problems.append(Problem(error.what + cause, place(node.kind_path), error.fix))
@@ -113,7 +136,35 @@ def check_nodes(
             source = registry.distribution(node.kind)
             plan = ComponentPlan(node.kind, spec.version, source, plain)
             found[node.path] = Component(node, spec, settings, plan)
+            waiting.extend(_nested(settings, (*node.path, "settings")))
     return found, problems
+
+
+def _nested(value: Any, path: KeyPath) -> Iterator[Node]:
+    """The components that validated settings name, themselves not looked into."""
+    if isinstance(value, BaseModel):
+        items: Iterable[tuple[Any, Any]] = value
+    elif isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    else:
+        return
+    for key, item in items:
+        if isinstance(item, ComponentNode):
+            inner = (*path, key)
+            yield Node(inner, (*inner, "kind"), None, item.kind, item.settings)
+        else:
+            yield from _nested(item, (*path, key))
+
+
+def _require_written(node: Node, named: set[str]) -> None:
+    """A default must not bring a plugin that the recipe does not show."""
+    if "." in node.kind and not prefixes(node.kind) & named:
+        raise PluginError(
+            f"'{node.kind}' is a default, and its plugin is not named in the recipe",
+            fix=f"write it out: kind: {node.kind}",
+        )
 
 
 def _settings(
@@ -125,7 +176,8 @@ def _settings(
         model = settings_class(spec)
         # Read as JSON, strict validation still takes a list for a tuple and text for a path, which
         # it refuses in Python objects.
-        settings = model.model_validate_json(json.dumps(node.settings))
+        with contained():
+            settings = model.model_validate_json(json.dumps(node.settings))
         require_promises(spec, settings)
     except ValidationError as error:
         return None, problems_of(error, model, node.settings, place, path)
@@ -133,7 +185,7 @@ def _settings(
         what = f"{blame}: {error.what} ({error.where})"
         return None, [Problem(what, place(node.kind_path), FIX)]
     except Exception as error:  # a validator of a plugin may raise anything
-        what = f"{blame}: {type(error).__name__}: {error}"
+        what = f"{blame}: {cause_of(error)}"
         return None, [Problem(what, place(node.kind_path), FIX)]
     return settings, []
 

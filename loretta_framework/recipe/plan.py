@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from loretta_framework.graph import Bridge, ModalityGraph, Pair
+from loretta_framework.recipe.stored import parsed, require_known_names, vocabulary_of
 from loretta_framework.sequence.vocabulary import Vocabulary
 
 
@@ -208,71 +209,11 @@ class Plan:
         """Read `to_json`'s data.
 
         Raises:
-            KeyError, TypeError: the data is not a Plan's.
+            ValueError: the data is not a Plan's; the text names the key and what it must be.
+            RecipeError: the blocks of its vocabulary contradict each other.
         """
-        component = _component
-        graph = data["graph"]
-        return cls(
-            **{
-                key: data[key]
-                for key in (
-                    "name",
-                    "seed",
-                    "steps",
-                    "batch_tokens",
-                    "shuffle_rows",
-                    "recipe_hash",
-                    "data_hash",
-                )
-            },
-            modalities=tuple(
-                ModalityPlan(item["name"], component(item["component"]), item["fitted"])
-                for item in data["modalities"]
-            ),
-            vocabulary=Vocabulary.from_json(data["vocabulary"]),
-            graph=ModalityGraph(
-                tuple(graph["nodes"]),
-                tuple(((pair[0], pair[1]), count) for pair, count in graph["observed"]),
-                tuple(graph.get("inputs", ())),
-            ),
-            components=tuple(tuple(part) for part in data["components"]),
-            bridges=tuple(
-                Bridge(
-                    (item["pair"][0], item["pair"][1]), tuple(tuple(path) for path in item["paths"])
-                )
-                for item in data["bridges"]
-            ),
-            sets=tuple(_set(item) for item in data["sets"]),
-            tasks=tuple(_task(item) for item in data["tasks"]),
-            backbone=component(data["backbone"]),
-            reasons=tuple(Reason(**item) for item in data["reasons"]),
-            versions=dict(data["versions"]),
-            plugins=tuple(_plugin(item) for item in data.get("plugins", [])),
-        )
-
-
-def _component(data: dict[str, Any]) -> ComponentPlan:
-    return ComponentPlan(**data)
-
-
-def _plugin(data: dict[str, Any]) -> PluginPlan:
-    low, high = data["api"]
-    return PluginPlan(**{**data, "api": (low, high)})
-
-
-def _set(data: dict[str, Any]) -> SetPlan:
-    source = data["source"]
-    return SetPlan(
-        **{
-            **data,
-            "shards": tuple(data["shards"]),
-            "modalities": tuple(data["modalities"]),
-            "combinations": tuple((tuple(combo), count) for combo, count in data["combinations"]),
-            "source": _component(source) if source else None,
-        }
-    )
-
-
-def _task(data: dict[str, Any]) -> TaskPlan:
-    extra = tuple((until, samples) for until, samples in data["extra_samples"])
-    return TaskPlan(**{**data, "component": _component(data["component"]), "extra_samples": extra})
+        if not isinstance(data, dict) or "vocabulary" not in data:
+            raise ValueError("it must be a mapping with the key 'vocabulary'")
+        plan: Plan = parsed(cls, {**data, "vocabulary": vocabulary_of(data["vocabulary"])})
+        require_known_names(plan)
+        return plan

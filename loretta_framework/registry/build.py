@@ -13,10 +13,10 @@ from loretta_framework.api.errors import (
     RecipeError,
     nearest,
 )
-from loretta_framework.api.specs import LazyReference
 from loretta_framework.registry import promises
 from loretta_framework.registry.discovery import Registry
 from loretta_framework.registry.faults import FIX, blamed, cause_of, place_of
+from loretta_framework.registry.guard import RaisedByPlugin, contained
 from loretta_framework.registry.loading import Group
 from loretta_framework.registry.records import CORE
 
@@ -59,7 +59,9 @@ class Builder:
             PluginError: there is no such modality, or its plugin cannot be used.
             RecipeError: its settings class refuses the settings.
         """
-        bounds: Bounds = self._settings(self.registry.spec("modality", kind), settings).bounds()
+        checked = self._settings(self.registry.spec("modality", kind), settings)
+        with contained():
+            bounds: Bounds = checked.bounds()
         return bounds
 
     def build_spec(self, group: Group, kind: str, settings: Mapping[str, Any]) -> Any:
@@ -73,10 +75,11 @@ class Builder:
         checked = self._settings(spec, settings)
         self._resolve(spec, spec.factory)
         try:
-            return spec.build(checked, self)
+            with contained():
+                return spec.build(checked, self)
         except (LorettaError, MemoryError):
             raise
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             source = self.registry.distribution(spec.name)
             # The core's own faults are bugs and keep their traceback; a card that is full is none.
             if source.startswith(f"{CORE} ") or type(error).__name__ == "OutOfMemoryError":
@@ -96,9 +99,13 @@ class Builder:
         try:
             # Settings are plain data from a file. Read as JSON, strict validation still takes a
             # list for a tuple and a string for a path, which it refuses in Python objects.
-            return settings_class.model_validate_json(json.dumps(dict(settings)))
+            with contained():
+                return settings_class.model_validate_json(json.dumps(dict(settings)))
         except ValidationError as error:
             raise RecipeError(_problems(spec.name, settings_class, error)) from None
+        except RaisedByPlugin as error:
+            source = self.registry.distribution(spec.name)
+            raise blamed(spec, source, "the settings class", error) from error
         except (TypeError, ValueError) as error:
             problem = Problem(f"settings must be plain data: {error}", f"settings of '{spec.name}'")
             raise RecipeError([problem]) from error
@@ -106,10 +113,10 @@ class Builder:
     def _resolve(self, spec: ComponentSpec, reference: str) -> Any:
         """Import what a spec refers to; a failure there is the plugin's, and says so."""
         try:
-            return LazyReference.parse(reference).resolve()
+            return promises.imported(spec, reference)
         except LorettaError:
             raise
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             source = self.registry.distribution(spec.name)
             file, line = place_of(error, reference.partition(".")[0])
             raise PluginError(

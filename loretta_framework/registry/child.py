@@ -85,11 +85,18 @@ def _ended(code: int | None, answer: str, output: str, timeout_s: float) -> Ende
         return Ended(answer, "timeout", cause, frames)
     last = f"; its last line: {said.split(chr(10))[-1]}" if (said := said.strip()) else ""
     if code < 0:
-        cause = f"it crashed the interpreter with {signal.Signals(-code).name}{last}"
+        cause = f"it crashed the interpreter with {_signal(-code)}{last}"
         return Ended(answer, "crashed", cause, frames)
     if code == 0 and answer:
         return Ended(answer, "done")
     return Ended(answer, "failed", f"it ended the interpreter with exit code {code}{last}")
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal: only the first and the last have names
+        return f"signal {number}"
 
 
 _FRAME = re.compile(r'^  File "(.+)", line (\d+) in ', re.MULTILINE)

@@ -47,13 +47,18 @@ class Registry:
         self._pending: dict[str, InstalledPlugin] = {}
         self._components: Components = {}
         self._owners: dict[str, list[PluginRecord]] = {}
+        self._named: frozenset[str] | None = None
 
     @classmethod
-    def discover(cls, needed: Collection[str] | None = None) -> Registry:
+    def discover(
+        cls, needed: Collection[str] | None = None, named: Collection[str] | None = None
+    ) -> Registry:
         """Load the built-in plugin and the installed ones.
 
         Args:
             needed: entry-point names to load; None loads all. Others are listed as "unchecked".
+            named: the plugins that the recipe of a run names: components of others are refused, so
+                that nothing else (a changed plan.json, a factory) can enable one. None: no limit.
 
         A plugin that cannot be used is a record; the error comes when a component of it is asked
         for. With `LORETTA_STRICT_PLUGINS=1` all are loaded, and one that cannot be used is fatal.
@@ -62,6 +67,7 @@ class Registry:
             PluginError: plugins are strict and some cannot be used; all of them are named.
         """
         registry = cls()
+        registry._named = None if named is None else frozenset({BUILTIN, *named})
         for plugin in installed():
             record = plugin.record
             if record.status == "unchecked":
@@ -154,6 +160,11 @@ class Registry:
     def _find(self, name: str, wanted: str) -> tuple[Group, ComponentSpec]:
         plugin = name.partition(".")[0] if "." in name else BUILTIN
         for prefix in _prefixes(name):
+            if self._named is not None and prefix in self._plugins and prefix not in self._named:
+                raise PluginError(
+                    f"'{name}' needs the plugin '{prefix}', which the recipe does not name",
+                    fix="name the component in the recipe; do not trust a run that others changed",
+                )
             self._load(prefix)
         if name in self._components:
             return self._components[name]
@@ -187,7 +198,7 @@ class Registry:
         if plugin is None:
             return
         (known,) = verdicts.recall([plugin])
-        if known.deadly:
+        if name != BUILTIN and (known.deadly or (known.inside and Switches.read().strict)):
             self._set(known)
             return
         loaded = load(plugin)
@@ -251,7 +262,7 @@ def _require_usable(records: Iterable[PluginRecord]) -> None:
         )
         raise PluginError(
             f"plugins are strict (--strict-plugins or {STRICT}), and these cannot be used:\n{named}",
-            fix="mend, upgrade or uninstall them, or switch them off with -x",
+            fix="mend or upgrade them, then: loretta plugins doctor; or switch them off with -x",
         )
 
 
@@ -269,7 +280,7 @@ def _unusable(name: str, record: PluginRecord) -> PluginError:
     if record.distribution == CORE:
         fix = f"reinstall it: pip install --force-reinstall --no-deps {CORE}"
     if record.deadly:
-        fix = f"mend or upgrade it, then: loretta plugins doctor {record.name}"
+        fix = f"mend or upgrade it, then (or if it was only slow): loretta plugins doctor {record.name}"
     return PluginError(
         f"{what}, which is {record.status}: {record.cause}", where=record.place, fix=fix
     )

@@ -13,14 +13,24 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from loretta_framework.api.errors import MissingDependencyError
-from loretta_framework.api.specs import ComponentSpec, Kernel, LazyReference
+from pydantic import ValidationError
+
+from loretta_framework.api.errors import MissingDependencyError, PluginError
+from loretta_framework.api.specs import ComponentSpec, Kernel, ModalitySpec
 from loretta_framework.registry import verdicts
 from loretta_framework.registry.child import Ended, answer, run_child
 from loretta_framework.registry.faults import broken, own_line, package_of
+from loretta_framework.registry.guard import contained
 from loretta_framework.registry.kernels import try_kernel
 from loretta_framework.registry.loading import load
+from loretta_framework.registry.promises import (
+    imported,
+    require_bounds_method,
+    require_promises,
+    settings_class,
+)
 from loretta_framework.registry.records import (
+    BUILTIN,
     InstalledPlugin,
     PluginRecord,
     installed,
@@ -57,20 +67,27 @@ def _examined(plugin: InstalledPlugin, timeout_s: float) -> PluginRecord:
     name = plugin.record.name
     ended = run_child(__spec__.name, [name], timeout_s)
     if ended.how != "done":
-        return _dead(plugin, ended)
+        return _dead(plugin, ended, timeout_s)
     told = json.loads(ended.answer)
     record = plugin.record.verdict(told["record"])
     kernels = tuple(
-        try_kernel(name, component, Kernel(**kernel), timeout_s)
+        try_kernel(name, component, index, Kernel(**kernel), timeout_s)
         for component, listed in told["kernels"].items()
-        for kernel in listed
+        for index, kernel in enumerate(listed)
     )
     return replace(record, kernels=kernels)
 
 
-def _dead(plugin: InstalledPlugin, ended: Ended) -> PluginRecord:
+SURE_SECONDS = 20.0
+"""A plugin that takes longer counts as blocked for good; with less it may only have been slow."""
+
+
+def _dead(plugin: InstalledPlugin, ended: Ended, timeout_s: float) -> PluginRecord:
     file, line = own_line(ended.frames, package_of(plugin))
-    record = replace(plugin.record, status="broken", cause=ended.cause, deadly=True)
+    sure = ended.how != "timeout" or timeout_s >= SURE_SECONDS
+    # Without the built-in no command works: it is always tried again.
+    deadly = sure and plugin.record.name != BUILTIN
+    record = replace(plugin.record, status="broken", cause=ended.cause, deadly=deadly)
     return replace(record, file=file, line=line)
 
 
@@ -93,15 +110,41 @@ def _imported(
     for reference in ("settings", "factory"):
         for spec in specs:
             try:
-                LazyReference.parse(getattr(spec, reference)).resolve()
+                if reference == "settings":
+                    _require_settings(spec, notes)
+                else:
+                    imported(spec, spec.factory, notes)
             except MissingDependencyError as error:
                 notes.append(f"'{spec.name}' cannot be used: {error.what} -> {error.fix}")
-            except (Exception, SystemExit) as error:
-                failed = broken(plugin, error)
-                return replace(failed, cause=f"{reference} of '{spec.name}': {failed.cause}")
+            except Exception as error:
+                failed = _failed(plugin, error)
+                cause = f"{reference} of '{spec.name}': {failed.cause}"
+                return replace(failed, cause=cause, inside=True)
         if reference == "settings" and not had_torch and "torch" in sys.modules:
             notes.append("its settings import torch; recipes could then not be checked without it")
     return replace(record, note="; ".join(notes))
+
+
+def _require_settings(spec: ComponentSpec, notes: list[str]) -> None:
+    """The settings class is one, and promises what the Plan needs as far as defaults can tell."""
+    imported(spec, spec.settings, notes)
+    found = settings_class(spec)
+    if isinstance(spec, ModalitySpec):
+        require_bounds_method(spec, found)
+    try:
+        with contained():
+            settings = found()
+    except ValidationError:
+        return  # some must be given; they are checked with the recipe
+    require_promises(spec, settings)
+
+
+def _failed(plugin: InstalledPlugin, error: Exception) -> PluginRecord:
+    if not isinstance(error, PluginError):
+        return broken(plugin, error)
+    file, _, line = error.where.rpartition(":")
+    known = (file, int(line)) if line.isdecimal() else (error.where, 0)
+    return replace(plugin.record, status="broken", cause=error.what, file=known[0], line=known[1])
 
 
 def main(arguments: list[str]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import traceback
@@ -14,7 +15,13 @@ import pluggy
 
 from loretta_framework.api import specs
 from loretta_framework.api.errors import PluginError
-from loretta_framework.registry.records import BUILTIN, InstalledPlugin, PluginRecord
+from loretta_framework.registry.guard import RaisedByPlugin
+from loretta_framework.registry.records import (
+    BUILTIN,
+    InstalledPlugin,
+    PluginRecord,
+    printable,
+)
 
 FIX = "report it to the authors of that package, or use another version of it"
 
@@ -41,8 +48,10 @@ def broken(plugin: InstalledPlugin, error: BaseException) -> PluginRecord:
 
 def cause_of(error: BaseException) -> str:
     """Type and first line of an error: "ValueError: no such codec"."""
+    if isinstance(error, RaisedByPlugin):
+        return cause_of(error.error)
     text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    return f"{type(error).__name__}: {printable(text[0])}" if text else type(error).__name__
 
 
 def package_of(plugin: InstalledPlugin) -> str:
@@ -52,6 +61,8 @@ def package_of(plugin: InstalledPlugin) -> str:
 
 def place_of(error: BaseException, package: str) -> tuple[str, int]:
     """The last line of the package's own code before the failure, else the last line at all."""
+    if isinstance(error, RaisedByPlugin):
+        return place_of(error.error, package)
     if isinstance(error, SyntaxError) and error.filename:
         return error.filename, error.lineno or 0
     frames = traceback.extract_tb(error.__traceback__)
@@ -100,6 +111,7 @@ _MACHINERY = (
     str(Path(__file__).parent),
     str(Path(importlib.__file__).parent),
     str(Path(pluggy.__file__).parent),
+    str(Path(contextlib.__file__)),
     str(Path(specs.__file__)),
 )
 """Where the frames of loading itself lie."""

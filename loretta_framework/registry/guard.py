@@ -13,49 +13,86 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from types import FrameType
 from typing import Any
 
+from loretta_framework.api.specs import LazyReference
 from loretta_framework.registry import notices
+from loretta_framework.registry.alarm import time_limit
 
 STILL_SECONDS = 5.0
 """After it, the plugin that is being imported is named: a command that hangs must say on what."""
 
 
 class RaisedByPlugin(Exception):
-    """A KeyboardInterrupt that no key was pressed for."""
+    """A plugin raised what would end the command: SystemExit, KeyboardInterrupt without a key."""
 
-    def __init__(self, error: KeyboardInterrupt) -> None:
+    def __init__(self, error: BaseException) -> None:
         self.error = error
         super().__init__(error)
 
 
 @contextmanager
-def guarded(name: str, notes: list[str]) -> Iterator[None]:
-    """Import a plugin inside; what it changed in the process is put back and added to `notes`.
+def contained() -> Iterator[None]:
+    """Call a plugin's code inside: it does not end the command, and prints to standard error.
+
+    Raises:
+        RaisedByPlugin: it raised what is no `Exception`. A real interrupt passes.
+    """
+    with _Interrupts() as interrupts:
+        try:
+            with redirect_stdout(sys.stderr):
+                yield
+        except Exception:
+            raise
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and interrupts.count:
+                raise
+            raise RaisedByPlugin(error) from error
+
+
+@contextmanager
+def guarded(name: str, notes: list[str], limited: bool = True) -> Iterator[None]:
+    """Import a plugin inside, `contained`; what it changed is put back and added to `notes`.
 
     Args:
         name: who is imported, for the notice that it takes long.
         notes: faults that do not stop the plugin from being used.
+        limited: it may take `LORETTA_IMPORT_TIMEOUT` seconds; a factory's module may be heavy.
 
     Raises:
-        RaisedByPlugin: the plugin raised KeyboardInterrupt itself. A real one passes.
+        RaisedByPlugin: see `contained`; also when its time is up.
     """
     process = os.getpid()
-    with _Interrupts() as interrupts:
+    with contained(), time_limit() if limited else nullcontext():
         before = _shared()
         try:
             with _named_when_slow(name), _traced_when_it_crashes():
                 yield
-        except KeyboardInterrupt as error:
-            if interrupts.count:
-                raise
-            raise RaisedByPlugin(error) from error
         finally:
             if os.getpid() != process:
                 os._exit(0)  # a fork of the import must not go on with our command a second time
             notes += _put_back(before)
+
+
+def resolved(reference: str, name: str, notes: list[str], limited: bool) -> Any:
+    """Import what a spec refers to, `guarded` when the module is not there yet.
+
+    Args:
+        reference: "module:attribute".
+        name: see `guarded`.
+        notes: see `guarded`.
+        limited: see `guarded`.
+
+    Raises:
+        RaisedByPlugin: see `guarded`. Else whatever the module raises.
+    """
+    parsed = LazyReference.parse(reference)
+    if reference.partition(":")[0] in sys.modules:
+        return parsed.resolve()
+    with guarded(name, notes, limited):
+        return parsed.resolve()
 
 
 class _Interrupts:
@@ -120,6 +157,7 @@ def _shared() -> dict[str, dict[str, Any]]:
         "the handler of": _handlers(),
         "the": {"working directory": _directory()},
         "the hook": {name: getattr(sys, name) for name in _HOOKS},
+        "the hook of": {"threads": threading.excepthook},
     }
 
 
@@ -142,7 +180,7 @@ def _directory() -> str:
         return ""
 
 
-_HOOKS = ("excepthook", "displayhook", "unraisablehook")
+_HOOKS = ("excepthook", "displayhook", "unraisablehook", "stderr", "stdin")
 
 
 def _put_back(before: dict[str, dict[str, Any]]) -> list[str]:
@@ -188,10 +226,15 @@ def _restore_hook(name: str, value: Any) -> None:
     setattr(sys, name, value)
 
 
+def _restore_thread_hook(_: str, value: Any) -> None:
+    threading.excepthook = value
+
+
 _RESTORE = {
     "the environment variable": _restore_variable,
     "the built-in": _restore_builtin,
     "the handler of": _restore_handler,
     "the": _restore_directory,
     "the hook": _restore_hook,
+    "the hook of": _restore_thread_hook,
 }

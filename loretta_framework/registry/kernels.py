@@ -18,16 +18,19 @@ from loretta_framework.registry.loading import load
 from loretta_framework.registry.records import KernelRecord, KernelStatus, installed
 
 
-def try_kernel(plugin: str, component: str, kernel: Kernel, timeout_s: float) -> KernelRecord:
+def try_kernel(
+    plugin: str, component: str, index: int, kernel: Kernel, timeout_s: float
+) -> KernelRecord:
     """Call a kernel's probe in a process of its own.
 
     Args:
         plugin: entry-point name.
         component: of that plugin, whose spec names the kernel.
+        index: of the kernel in the component's spec; one package may bring several.
         kernel: what to try.
         timeout_s: seconds it may take.
     """
-    ended = run_child(__spec__.name, [plugin, component, kernel.package], timeout_s)
+    ended = run_child(__spec__.name, [plugin, component, str(index)], timeout_s)
     status: KernelStatus = "broken"
     text = f"{ended.cause}. {kernel.without}"
     if ended.how == "done":
@@ -67,12 +70,11 @@ def _version(package: str) -> str:
 
 
 def main(arguments: list[str]) -> Any:
-    """The child's work: FILE PLUGIN COMPONENT PACKAGE."""
-    file, plugin, component, package = arguments
+    """The child's work: FILE PLUGIN COMPONENT INDEX."""
+    file, plugin, component, index = arguments
     found = next(item for item in installed() if item.record.name == plugin)
     _, spec = load(found).components[component]
-    kernel = next(item for item in spec.kernels if item.package == package)
-    status, text = _probed(kernel)
+    status, text = _probed(spec.kernels[int(index)])
     answer(Path(file), json.dumps({"status": status, "text": text}))
 
 

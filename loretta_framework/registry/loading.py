@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, TypeAlias
@@ -63,11 +61,7 @@ def load(plugin: InstalledPlugin) -> Loaded:
     notes: list[str] = []
     record = plugin.record
     try:
-        # A plugin that prints while it is imported must not spoil `--json` output.
-        with (
-            guarded(f"the plugin '{record.name}' of {record.source}", notes),
-            contextlib.redirect_stdout(sys.stderr),
-        ):
+        with guarded(f"the plugin '{record.name}' of {record.source}", notes):
             _require_framework(plugin)
             weight = Weight()
             module = _module(plugin)
@@ -77,9 +71,7 @@ def load(plugin: InstalledPlugin) -> Loaded:
         return Loaded(replace(record, status="incompatible", cause=str(error)), {})
     except RaisedByPlugin as error:
         return Loaded(broken(plugin, error.error), {})
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # SystemExit and the like: a plugin may call sys.exit on import
+    except Exception as error:
         return Loaded(broken(plugin, error), {})
     names = tuple(sorted(components))
     return Loaded(replace(record, status="ok", components=names, note="; ".join(notes)), components)
@@ -160,8 +152,8 @@ def _accept(plugin: str, group: Group, components: Components, spec: Any) -> Non
 def _fault(plugin: str, spec: specs.ComponentSpec) -> str:
     """What is wrong with a spec, "" when nothing is."""
     prefix = f"{plugin}."
-    if not isinstance(spec.name, str) or not spec.name:
-        return "the name must be a non-empty string"
+    if not isinstance(spec.name, str) or not spec.name or not spec.name.isprintable():
+        return "the name must be a non-empty string of printable characters"
     if plugin != BUILTIN and (not spec.name.startswith(prefix) or spec.name == prefix):
         return f"the name must start with '{prefix}', the plugin's entry-point name"
     if not isinstance(spec.version, int) or spec.version < 1:

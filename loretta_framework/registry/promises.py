@@ -8,12 +8,44 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from loretta_framework.api.errors import LorettaError, PluginError
-from loretta_framework.api.specs import ComponentSpec, ModalitySpec, ObjectiveSpec
+from loretta_framework.api.specs import (
+    ComponentSpec,
+    LazyReference,
+    ModalitySpec,
+    ObjectiveSpec,
+)
+from loretta_framework.registry import notices
 from loretta_framework.registry.faults import cause_of, place_of, place_of_class
+from loretta_framework.registry.guard import contained, resolved
 from loretta_framework.sequence.vocabulary import require_sound
 
 if TYPE_CHECKING:
     from loretta_framework.api.settings import Settings
+
+
+def imported(spec: ComponentSpec, reference: str, notes: list[str] | None = None) -> Any:
+    """Import a component's settings class or factory; the process stays as it was.
+
+    Args:
+        spec: of the component.
+        reference: its `settings` or `factory`.
+        notes: gets what the import changed; None: whoever listens is told.
+
+    Raises:
+        RaisedByPlugin: it ends the interpreter. Else whatever the module raises.
+    """
+    if "." not in spec.name:  # the built-in's
+        return LazyReference.parse(reference).resolve()
+    found: list[str] = []
+    try:
+        limited = reference == spec.settings
+        return resolved(reference, f"'{reference}' of '{spec.name}'", found, limited)
+    finally:
+        if notes is None:
+            for note in found:
+                notices.listener()(f"'{spec.name}': {note}")
+        else:
+            notes += found
 
 
 def settings_class(spec: ComponentSpec) -> type[Settings]:
@@ -25,10 +57,10 @@ def settings_class(spec: ComponentSpec) -> type[Settings]:
     from loretta_framework.api.settings import ModalitySettings, ObjectiveSettings, Settings
 
     try:
-        found = spec.settings_class()
+        found = imported(spec, spec.settings)
     except LorettaError:
         raise
-    except (Exception, SystemExit) as error:  # a plugin's module may raise anything on import
+    except Exception as error:  # a plugin's module may raise anything on import
         raise PluginError(cause_of(error), where=_place(spec, error)) from error
     base: type[Settings] = Settings
     if isinstance(spec, ModalitySpec):
@@ -44,6 +76,23 @@ def settings_class(spec: ComponentSpec) -> type[Settings]:
     return found
 
 
+def require_bounds_method(spec: ComponentSpec, found: Any) -> None:
+    """A modality's settings class has `bounds()`, told without making settings.
+
+    Raises:
+        PluginError: it has none.
+    """
+    from loretta_framework.api.settings import ModalitySettings
+
+    if found.bounds is ModalitySettings.bounds:
+        raise _has_none(spec, found, "bounds")
+
+
+def _has_none(spec: ComponentSpec, found: type, asked: str) -> PluginError:
+    where = place_of_class(found) or spec.settings
+    return PluginError(f"{found.__name__} has no {asked}()", where=where)
+
+
 def require_promises(spec: ComponentSpec, settings: Any) -> None:
     """Ask settings for what the Plan is made of: a modality's bounds, an objective's schedule.
 
@@ -54,11 +103,11 @@ def require_promises(spec: ComponentSpec, settings: Any) -> None:
         return
     asked = "bounds" if isinstance(spec, ModalitySpec) else "schedule"
     try:
-        promised = getattr(settings, asked)()
+        with contained():
+            promised = getattr(settings, asked)()
         _require_sound(spec, promised)
     except NotImplementedError as error:
-        place = place_of_class(type(settings)) or spec.settings
-        raise PluginError(f"{type(settings).__name__} has no {asked}()", where=place) from error
+        raise _has_none(spec, type(settings), asked) from error
     except Exception as error:  # it may raise anything
         raise PluginError(f"{asked}(): {cause_of(error)}", where=_place(spec, error)) from error
 

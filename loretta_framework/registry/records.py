@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from hashlib import sha256
 from importlib import metadata
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from loretta_framework.api.errors import PluginError, nearest
 from loretta_framework.api.version import API_VERSION, ENTRY_POINT_GROUP
@@ -25,8 +25,27 @@ Status: TypeAlias = Literal["ok", "broken", "incompatible", "collision", "disabl
 KernelStatus: TypeAlias = Literal["ok", "absent", "broken", "crashed", "timeout"]
 
 
+def printable(text: str) -> str:
+    """The text with escapes for what would move a terminal's cursor or break a row."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class _Printable:
+    """Every text of a record can be shown: it comes from packages that others wrote."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for item in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, item.name)
+            if isinstance(value, str) and not value.isprintable():
+                object.__setattr__(self, item.name, printable(value))
+
+
 @dataclass(frozen=True, slots=True)
-class KernelRecord:
+class KernelRecord(_Printable):
     """What the doctor found of an optional kernel of a component.
 
     Attributes:
@@ -45,7 +64,7 @@ class KernelRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class PluginRecord:
+class PluginRecord(_Printable):
     """What is known of a plugin.
 
     Attributes:
@@ -60,6 +79,7 @@ class PluginRecord:
         note: a fault that does not stop it from being used.
         deadly: the doctor saw it end, crash or block the interpreter: it is not imported again until
             the doctor found it mended.
+        inside: it registers, but what it registered is broken: seen by the doctor, not at import.
         kernels: optional kernels of its components, as the doctor found them.
     """
 
@@ -73,6 +93,7 @@ class PluginRecord:
     components: tuple[str, ...] = ()
     note: str = ""
     deadly: bool = False
+    inside: bool = False
     kernels: tuple[KernelRecord, ...] = ()
 
     @property
@@ -96,15 +117,44 @@ class PluginRecord:
         Raises:
             KeyError, TypeError: the data is not of this version.
         """
-        kernels = tuple(KernelRecord(**item) for item in data["kernels"])
         plain = {name: data[name] for name in VERDICT}
+        for name, value in plain.items():
+            if type(value) is not VERDICT[name]:
+                raise TypeError(f"{name} must be {VERDICT[name].__name__}, but is {value!r}")
+        if plain["status"] not in get_args(Status) or not _texts(plain["components"]):
+            raise TypeError("no such status, or a component's name is no text")
+        kernels = tuple(KernelRecord(**item) for item in plain["kernels"])
+        if not all(
+            _texts(asdict(kernel).values()) and kernel.status in get_args(KernelStatus)
+            for kernel in kernels
+        ):
+            raise TypeError("a kernel's row is damaged")
         return replace(
-            self, **{**plain, "components": tuple(data["components"]), "kernels": kernels}
+            self,
+            **{
+                **plain,
+                "components": tuple(map(printable, plain["components"])),
+                "kernels": kernels,
+            },
         )
 
 
-VERDICT = ("status", "cause", "file", "line", "components", "note", "deadly", "kernels")
-"""Fields that say what was found, as opposed to what is installed."""
+def _texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+VERDICT: dict[str, type] = {
+    "status": str,
+    "cause": str,
+    "file": str,
+    "line": int,
+    "components": list,
+    "note": str,
+    "deadly": bool,
+    "inside": bool,
+    "kernels": list,
+}
+"""Fields that say what was found, as opposed to what is installed, and how JSON holds them."""
 
 UNUSABLE = ("broken", "incompatible", "collision")
 """Statuses of plugins that ought to work and do not."""

@@ -26,6 +26,11 @@ STRICT = "LORETTA_STRICT_PLUGINS"
 """1: one plugin that cannot be used stops every command that loads plugins. `--strict-plugins` sets
 it."""
 
+IMPORT_TIMEOUT = "LORETTA_IMPORT_TIMEOUT"
+"""Seconds that importing one plugin, or the settings of one of its components, may take."""
+
+_IMPORT_SECONDS = 60.0
+
 REMEDIES = {
     f"{ALLOW_LIST} does not list it": f"add '{{name}}' to {ALLOW_LIST}, or unset the variable",
     f"-x (or {WITHOUT}) names it": f"leave out -x {{name}}, and take it out of {WITHOUT}",
@@ -76,6 +81,29 @@ class Switches:
         if plugin in self.without:
             return _NAMED
         return _NOT_LISTED if self.allowed is not None and plugin not in self.allowed else ""
+
+
+def import_seconds() -> float:
+    """Seconds that an import may take.
+
+    Raises:
+        InputError: the variable is no number above 0.
+    """
+    text = os.environ.get(IMPORT_TIMEOUT, "")
+    try:
+        seconds = float(text) if text else _IMPORT_SECONDS
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= _LONGEST_SECONDS:
+        raise InputError(
+            f"must be a number of seconds above 0, but is '{text}'",
+            where=f"environment variable {IMPORT_TIMEOUT}",
+            fix=f"set it to {_IMPORT_SECONDS:g}, or unset it",
+        )
+    return seconds
+
+
+_LONGEST_SECONDS = 1e6
 
 
 @contextmanager

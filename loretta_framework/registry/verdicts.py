@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,9 @@ def remember(plugin: InstalledPlugin, record: PluginRecord) -> None:
 def remember_change(plugin: InstalledPlugin, record: PluginRecord) -> None:
     """Keep the verdict of ordinary use: what is broken, and what was and no longer is."""
     (known,) = recall([plugin])
+    if record.status == "ok" and known.inside:
+        return  # importing it does not see what the doctor saw
+    record = replace(record, kernels=known.kernels)
     if record.status != "ok" or known.status not in ("ok", "unchecked"):
         remember(plugin, record)
 

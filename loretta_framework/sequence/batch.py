@@ -17,8 +17,8 @@ from loretta_framework.api.errors import PluginError
 from loretta_framework.api.layout import PADDING, SequenceLayout
 from loretta_framework.api.protocols import FloatArray
 from loretta_framework.sequence.packing import best_fit_decreasing, bucketed
-from loretta_framework.sequence.rows import TokenRow
-from loretta_framework.sequence.vocabulary import PAD_ID
+from loretta_framework.sequence.rows import TokenRow, require_fit
+from loretta_framework.sequence.vocabulary import PAD_ID, Vocabulary
 
 LayoutForm = Literal["padded", "packed"]
 
@@ -95,6 +95,7 @@ def collate(
     form: LayoutForm = "padded",
     capacity: int | None = None,
     buckets: int | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> Batch:
     """Lay rows out as a batch.
 
@@ -105,13 +106,19 @@ def collate(
         capacity: tokens of a packed line; default: twice the longest row.
         buckets: number of line lengths up to `capacity` (of padded lines: up to half of it, what a
             row may have); None: as long as the longest line.
+        vocabulary: what rows that a plugin's objective made must fit; None: they came straight from
+            `build_row`.
 
     Raises:
         ValueError: there are no rows, or one is longer than the capacity.
-        PluginError: features of one modality have several shapes.
+        PluginError: features of one modality have several shapes, or a row does not fit the
+            vocabulary.
     """
     if not rows:
         raise ValueError("a batch must have at least one row")
+    if vocabulary is not None:
+        for row in rows:
+            require_fit(vocabulary, row)
     longest = max(len(row) for row in rows)
     capacity = capacity or 2 * longest
     if form == "packed":

@@ -6,7 +6,7 @@ masking): its content and the end-of-infill id. A modality with slots has furthe
 these: a pair for each distinct slot, and the end-of-infill id alone for what follows its last
 place. Torch-free.
 
-T places of the content.
+T places of the content, G groups of at most R ranges.
 """
 
 from __future__ import annotations
@@ -32,6 +32,17 @@ def id_groups(vocabulary: Vocabulary) -> tuple[IdGroup, ...]:
     for block in vocabulary.blocks:
         groups += _slot_groups(block)
     return tuple(groups)
+
+
+@lru_cache(maxsize=64)
+def group_ranges(vocabulary: Vocabulary) -> IntArray:
+    """(G, R, 2) start and stop of the ranges of all groups; empty ones where a group has fewer."""
+    groups = id_groups(vocabulary)
+    ranges_GR2 = np.zeros((len(groups), max((len(g) for g in groups), default=1), 2), np.int64)
+    for number, group in enumerate(groups):
+        for place, ids in enumerate(group):
+            ranges_GR2[number, place] = ids.start, ids.stop
+    return _shared(ranges_GR2)
 
 
 @lru_cache(maxsize=64)

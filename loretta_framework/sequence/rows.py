@@ -1,6 +1,7 @@
 """Segments become one row of ids with its targets. Numpy only.
 
-Axes: T positions that predict, so a sequence of T + 1 ids has T inputs and T targets.
+Axes: T positions that predict, so a sequence of T + 1 ids has T inputs and T targets; N of them
+with weight; G id groups of at most R ranges, each (start, stop).
 
     [class_a a1 a2 end_a  class_b b1 b2 b3]        the class ids are inputs, never targets
     [class_x x x x  class_b b1 b2 b3]              x: the places of a continuous modality's vectors
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from loretta_framework.api.errors import PluginError
 from loretta_framework.api.protocols import FloatArray, IntArray
 from loretta_framework.api.rows import (
     Content as Content,
@@ -20,7 +22,7 @@ from loretta_framework.api.rows import (
     TokenRow as TokenRow,
 )
 from loretta_framework.graph import Edge
-from loretta_framework.sequence.groups import in_slots, segment_groups
+from loretta_framework.sequence.groups import group_ranges, in_slots, segment_groups
 from loretta_framework.sequence.vocabulary import PAD_ID, Block, Vocabulary
 
 
@@ -146,6 +148,46 @@ def _features(
         (segment.modality, np.asarray(segment.content, dtype=np.float32))
         for segment in segments
         if vocabulary[segment.modality].continuous
+    )
+
+
+def require_fit(vocabulary: Vocabulary, row: TokenRow) -> None:
+    """Check what the model takes on trust: vectors for each feature id, targets of their group.
+
+    Raises:
+        PluginError: names the objective that made the row, and the modality or the id.
+    """
+    given = [name for name, _ in row.features]
+    for block in vocabulary.blocks if vocabulary.inputs else ():
+        wanted = int((row.ids_T == block.content.start).sum()) if block.continuous else 0
+        vectors = given.count(block.modality) * block.max_tokens
+        if wanted != vectors:
+            raise _misfit(
+                row,
+                f"must hold a vector for each of the {wanted} feature ids of "
+                f"'{block.modality}', but holds {vectors}",
+            )
+    counts = row.weights_T > 0
+    targets_N, groups_N = row.targets_T[counts], row.groups_T[counts]
+    ranges_GR2 = group_ranges(vocabulary)
+    if len(groups_N) and not 0 <= groups_N.min() <= groups_N.max() < len(ranges_GR2):
+        raise _misfit(row, f"must have groups in 0..{len(ranges_GR2) - 1}, but has others")
+    ranges_NR2, ids_N1 = ranges_GR2[groups_N], targets_N[:, None]
+    inside_N = ((ids_N1 >= ranges_NR2[..., 0]) & (ids_N1 < ranges_NR2[..., 1])).any(axis=1)
+    if not inside_N.all():
+        place = int(np.argmin(inside_N))
+        raise _misfit(
+            row,
+            f"must predict ids of their group, but predicts id {targets_N[place]} in group "
+            f"{groups_N[place]}, which lacks it",
+        )
+
+
+def _misfit(row: TokenRow, text: str) -> PluginError:
+    return PluginError(
+        f"a row of the objective '{row.objective}' {text}",
+        where=f"sample {row.sample!r}",
+        fix="report it to the authors of the objective's plugin, or use another version of it",
     )
 
 

@@ -9,7 +9,7 @@ R ranks, N bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -61,7 +61,22 @@ def rank_facts(plan: Plan) -> dict[str, str]:
     data = plan.to_json()
     for key in ("reasons", "versions", "plugins"):
         del data[key]
-    return facts | {f"plan: {key}": _brief(value) for key, value in data.items()}
+    for item in data["sets"]:
+        del item["shards"]  # where they lie on this machine; their contents are in `digest`
+    return facts | dict(_leaves("plan: ", data))
+
+
+def _leaves(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Every setting by its path; an item of a list by its name, or else by its number."""
+    if isinstance(value, dict) and value:
+        for name, part in value.items():
+            yield from _leaves(f"{key}{name}.", part)
+    elif isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
+        for number, part in enumerate(value):
+            names = [part[name] for name in ("split", "name", "modality") if name in part]
+            yield from _leaves(f"{key}{'.'.join(names) or number}.", part)
+    else:
+        yield key.removesuffix("."), _brief(value)
 
 
 def _brief(value: Any) -> str:

@@ -7,11 +7,16 @@ from pathlib import Path
 
 import torch
 
+from loretta_framework.api.errors import CheckpointError, RecipeError
 from loretta_framework.api.protocols import Callback
-from loretta_framework.checkpoint.handshake import loaded_components, require_same_meaning
+from loretta_framework.checkpoint.handshake import (
+    loaded_components,
+    other_distributions,
+    require_same_meaning,
+)
 from loretta_framework.checkpoint.lock import RunLock
 from loretta_framework.checkpoint.run_directory import RunDirectory
-from loretta_framework.checkpoint.weights import load_weights
+from loretta_framework.checkpoint.weights import LoadedWeights, load_weights
 from loretta_framework.data.fitting import tokenizer_digests
 from loretta_framework.data.loader import Loader
 from loretta_framework.data.values import read_values
@@ -19,10 +24,10 @@ from loretta_framework.model.any_to_any import AnyToAny
 from loretta_framework.model.build import build_model
 from loretta_framework.recipe.plan import Plan
 from loretta_framework.recipe.schema import Node, Recipe
+from loretta_framework.recipe.stored import vocabulary_of
 from loretta_framework.registry import Builder
 from loretta_framework.sequence.rows import TokenizedSample
 from loretta_framework.sequence.vocabulary import Vocabulary
-from loretta_framework.train.agreement import require_agreement
 from loretta_framework.train.average import MovingAverage
 from loretta_framework.train.distributed import World
 from loretta_framework.train.initialise import initialise
@@ -39,8 +44,7 @@ from loretta_framework.train.tasks import Rollouts, Task, build_tasks
 def assemble(parts: Parts, run: RunDirectory, lock: RunLock) -> Trainer:
     """A trainer at step 0. The modalities of `parts` must be ready to encode."""
     loaded, plan, builder = parts.loaded, parts.plan, parts.builder
-    recipe, world = loaded.recipe, World()
-    require_agreement(world, plan)
+    recipe, world = loaded.recipe, World.current()
     model = build_model(plan, recipe, builder.registry, builder.note)
     digests = tokenizer_digests(plan, run.tokenizers)
     if recipe.init_from is not None and not run.checkpoints.is_dir():
@@ -91,15 +95,28 @@ def _start_from(
         builder.note("init_from", "an older checkpoint", text)
 
     loaded = load_weights(where, warn)
-    saved = loaded.state.get("components")
-    strangers = require_same_meaning(saved, loaded_components(plan), str(loaded.source))
-    old = Vocabulary.from_json(loaded.state["vocabulary"])
+    saved, components = loaded.state.get("components"), loaded_components(plan)
+    strangers = require_same_meaning(saved, components, str(loaded.source))
+    for sentence in other_distributions(saved, components):
+        builder.note("init_from", str(loaded.source), sentence)
+    old = _old_vocabulary(loaded)
     had = loaded.state.get("tokenizers", {})
     # Where a tokenizer was fitted anew its ids mean something else, and the rows start fresh.
     other = {name for name, digest in digests.items() if had.get(name) != digest}
     other |= {key.removeprefix("modalities.") for key in strangers}
     kept = initialise(model, loaded.tensors, old, str(where), other)
     builder.note("init_from", str(loaded.source), f"id rows kept for {', '.join(kept) or 'none'}")
+
+
+def _old_vocabulary(loaded: LoadedWeights) -> Vocabulary:
+    try:
+        return vocabulary_of(loaded.state.get("vocabulary"))
+    except (ValueError, RecipeError) as error:
+        raise CheckpointError(
+            f"what is saved with the weights is damaged: {error}",
+            where=str(loaded.source),
+            fix="use another checkpoint, or copy this one again",
+        ) from error
 
 
 def _moving_average(tasks: Sequence[Task], model: AnyToAny) -> MovingAverage | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,17 @@ class World:
     rank: int = 0
     size: int = 1
 
+    @classmethod
+    def current(cls) -> World:
+        """The place in the process group that this process has joined; alone when in none."""
+        if not (distributed.is_available() and distributed.is_initialized()):
+            return cls()
+        return cls(distributed.get_rank(), distributed.get_world_size())
+
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over ranks, in place; every rank must call it in the same order."""
         if self.size > 1:
-            torch.distributed.all_reduce(tensor)
+            distributed.all_reduce(tensor)
         return tensor
 
     def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:

@@ -8,11 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 
 from loretta_framework.checkpoint.compare import Change
+from loretta_framework.recipe.plan import Plan
+from loretta_framework.train.numerics import Numerics
 
 MACHINE = "machine"
 """Key of the note that holds `describe_machine`."""
 
 _CHOICES = (MACHINE, "device", "train.precision", "train.threads")
+_BACKBONE = "backbone."
+"""What a backbone notes under such keys is what it computes with: its attention, its kernels."""
 _PACKAGES = ("torch", "numpy")
 
 
@@ -24,6 +28,30 @@ def describe_machine() -> str:
     return ", ".join(parts)
 
 
+def effective_numerics(plan: Plan, numerics: Numerics) -> dict[str, str]:
+    """What a start really computes with, chosen automatically or not; a checkpoint holds it.
+
+    Args:
+        plan: with the reasons of this start among its own.
+        numerics: of this start.
+    """
+    backbone = {
+        f"{_BACKBONE}settings.{key}": value
+        for key, value in plan.backbone.settings.items()
+        if isinstance(value, str) and value != "auto"
+    }
+    noted = {r.key: r.choice for r in plan.reasons if r.key.startswith(_BACKBONE)}
+    return {
+        MACHINE: describe_machine(),
+        "device": str(numerics.device),
+        "train.precision": "bf16" if numerics.bf16 else "fp32",
+        "train.threads": str(numerics.threads),
+        **{name: plan.versions[name] for name in _PACKAGES if name in plan.versions},
+        **backbone,
+        **noted,
+    }
+
+
 def no_longer_bitwise(
     changes: Iterable[Change], before: Mapping[str, str], now: Mapping[str, str]
 ) -> str:
@@ -31,13 +59,14 @@ def no_longer_bitwise(
 
     Args:
         changes: from `require_resumable`.
-        before: automatic choices of the run so far, key -> choice.
+        before: `effective_numerics` of the checkpoint that the run goes on from.
         now: those of this start.
 
     Returns:
         "" when it does not.
     """
-    causes = [*_choices(before, now), *_changed(changes)]
+    # A package may be named by both: each says only what the other may not know.
+    causes = list(dict.fromkeys([*_choices(before, now), *_changed(changes)]))
     if not causes:
         return ""
     return (
@@ -47,7 +76,7 @@ def no_longer_bitwise(
 
 
 def _choices(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
-    for key in _CHOICES:
+    for key in (*_CHOICES, *_PACKAGES, *(key for key in now if key.startswith(_BACKBONE))):
         if key in before and key in now and before[key] != now[key]:
             yield f"{key} was {before[key]}, but is {now[key]} (every sum)"
 

@@ -49,7 +49,8 @@ class Parts:
         Raises:
             RecipeError, GraphError, PluginError, ShardError: the recipe cannot be run as it is.
         """
-        registry = Registry.discover(needed_plugins(loaded.resolved))
+        named = needed_plugins(loaded.resolved)
+        registry = Registry.discover(named, named)
         plan = make_plan(loaded, registry)
         builder = Builder(registry)
         modalities = {

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from loretta_framework.checkpoint.compare import Change, require_resumable
 from loretta_framework.checkpoint.handshake import (
@@ -19,13 +20,21 @@ from loretta_framework.checkpoint.lock import RunLock
 from loretta_framework.checkpoint.run_directory import RunDirectory
 from loretta_framework.data.rates import measure_rates
 from loretta_framework.recipe.load import LoadedRecipe, load_recipe
+from loretta_framework.recipe.nodes import needed_plugins
 from loretta_framework.recipe.plan import Plan, Reason
 from loretta_framework.recipe.show import recipe_text
 from loretta_framework.recipe.yaml_reader import read_yaml
 from loretta_framework.registry import Registry
+from loretta_framework.train.agreement import require_agreement
 from loretta_framework.train.assemble import assemble
+from loretta_framework.train.distributed import World
 from loretta_framework.train.loop import Trainer
-from loretta_framework.train.machine import MACHINE, describe_machine, no_longer_bitwise
+from loretta_framework.train.machine import (
+    MACHINE,
+    describe_machine,
+    effective_numerics,
+    no_longer_bitwise,
+)
 from loretta_framework.train.metrics import MetricsWriter
 from loretta_framework.train.numerics import keep_choices
 from loretta_framework.train.parts import Parts
@@ -79,6 +88,7 @@ def train(
     if resume:
         _require_plugins(RunDirectory.open(path))
     parts = Parts.build(loaded)
+    require_agreement(World.current(), parts.plan)
     with ExitStack() as stack:
         if resume:
             run = RunDirectory.open(path)
@@ -86,16 +96,17 @@ def train(
             chosen = {reason.key: reason.choice for reason in run.read_plan().reasons}
             changes = _require_same(run, parts, say)
             trainer = _prepare(parts, run, lock, chosen, say)
-            now = {key: choice for key, choice, _ in parts.builder.reasons}
-            if warning := no_longer_bitwise(changes, chosen, now):
-                say(f"warning: {warning}")
             found = restore_state(trainer, run.checkpoints, say)
+            _warn_of_bits(trainer, found, changes, chosen, say)
+            # Only now: had it failed, the next start would compare with a start that never was.
+            run.update(_recipe_text(loaded, path), trainer.plan)
             say(f"resuming after step {trainer.step}" if found else "no checkpoint yet: step 0")
         else:
             run = RunDirectory.create(path, _recipe_text(loaded, path), parts.plan)
             lock = stack.enter_context(run.acquire())
             try:
                 trainer = _prepare(parts, run, lock, {}, say)
+                run.update(run.read_recipe(), trainer.plan)
             except BaseException:
                 run.discard()  # a mistake found this late must not block the corrected command
                 raise
@@ -115,9 +126,12 @@ def _recipe_text(loaded: LoadedRecipe, directory: Path) -> str:
 def _require_plugins(run: RunDirectory) -> None:
     """The plugins of a run that goes on are there; told before the recipe is, with versions."""
     plan = run.read_plan()
-    require_named(plan, load_recipe(run.recipe_file).resolved, str(run.path))
+    recipe = load_recipe(run.recipe_file).resolved
+    require_named(plan, recipe, str(run.path))
+    named = needed_plugins(recipe)
     components = trained_components(plan)
-    require_present(components, Registry.discover(plugins_of(components)), str(run.path))
+    registry = Registry.discover(plugins_of(components) & named, named)
+    require_present(components, registry, str(run.path))
 
 
 def _require_same(run: RunDirectory, parts: Parts, say: Say) -> list[Change]:
@@ -128,14 +142,28 @@ def _require_same(run: RunDirectory, parts: Parts, say: Say) -> list[Change]:
     )
     for change in changes:
         say(f"note: {change}")
-    run.update(_recipe_text(parts.loaded, run.path), parts.plan)
     return changes
+
+
+def _warn_of_bits(
+    trainer: Trainer,
+    found: Mapping[str, Any] | None,
+    changes: Iterable[Change],
+    chosen: Mapping[str, str],
+    say: Say,
+) -> None:
+    """Tell what is rounded in another way than before the break."""
+    # Checkpoints of earlier versions hold none; the plan's automatic choices are what is left.
+    before = (found or {}).get("numerics", chosen)
+    now = effective_numerics(trainer.plan, trainer.stepper.numerics)
+    if warning := no_longer_bitwise(changes, before, now):
+        say(f"warning: {warning}")
 
 
 def _prepare(
     parts: Parts, run: RunDirectory, lock: RunLock, chosen: Mapping[str, str], say: Say
 ) -> Trainer:
-    """Tokenizers and trainer, ready for the first step; automatic choices told and stored."""
+    """Tokenizers and trainer, ready for the first step; automatic choices told."""
     parts.loaded = replace(
         parts.loaded, recipe=keep_choices(parts.loaded.recipe, chosen, parts.builder.note)
     )
@@ -148,7 +176,6 @@ def _prepare(
     for reason in reasons:
         say(f"{reason.key} = {reason.choice} ({reason.why})")
     trainer.plan = replace(parts.plan, reasons=parts.plan.reasons + reasons)
-    run.update(run.read_recipe(), trainer.plan)
     return trainer
 
 

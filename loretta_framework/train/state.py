@@ -11,7 +11,11 @@ from torch import Tensor
 
 from loretta_framework.api.atomic import write_json_atomically
 from loretta_framework.api.errors import RunDirectoryError
-from loretta_framework.checkpoint.handshake import saved_components
+from loretta_framework.checkpoint.handshake import (
+    require_own_components,
+    saved_components,
+    trained_components,
+)
 from loretta_framework.checkpoint.lock import RunLock
 from loretta_framework.checkpoint.store import (
     find_checkpoint,
@@ -22,7 +26,9 @@ from loretta_framework.checkpoint.store import (
 from loretta_framework.data.fitting import require_tokenizers
 from loretta_framework.data.rates import measure_rates
 from loretta_framework.data.schedule import start_position
+from loretta_framework.train.callback_state import callback_states, restore_callbacks
 from loretta_framework.train.loop import Trainer
+from loretta_framework.train.machine import effective_numerics
 from loretta_framework.train.optim import optimizer_tensors, restore_optimizer
 from loretta_framework.train.tasks import restore_tasks, task_tensors
 
@@ -57,6 +63,7 @@ def save_state(trainer: Trainer, root: Path, lock: RunLock) -> None:
         "pools": {task.plan.name: task.pool.names() for task in trainer.tasks},
         "quality": trainer.quality.state(),
         "edge_tokens": trainer.edge_tokens.state(),
+        "callbacks": callback_states(_callback_kinds(trainer), trainer.callbacks),
         "generated": {
             "segments": dict(trainer.rollouts.counters.segments),
             "tokens": dict(trainer.rollouts.counters.tokens),
@@ -69,24 +76,37 @@ def save_state(trainer: Trainer, root: Path, lock: RunLock) -> None:
         "versions": trainer.plan.versions,
         "plugins": [asdict(plugin) for plugin in trainer.plan.plugins],
         "components": saved_components(trainer.plan),
+        "numerics": effective_numerics(trainer.plan, trainer.stepper.numerics),
     }
     save_checkpoint(root, trainer.step, tensors, state)
     prune_checkpoints(root, trainer.recipe.checkpoint.keep_last)
     _write_rates(trainer, root.parent / RATES)
 
 
-def restore_state(trainer: Trainer, root: Path, warn: Callable[[str], None]) -> bool:
-    """Go back to the newest complete checkpoint; False when the run had none yet.
+def restore_state(
+    trainer: Trainer, root: Path, warn: Callable[[str], None]
+) -> dict[str, Any] | None:
+    """Go back to the newest complete checkpoint.
+
+    Returns:
+        Its plain data; None when the run had none yet.
 
     Raises:
         CheckpointError: there are checkpoints, but none is complete and undamaged; or the run's
-            tokenizers are not those it was trained with.
+            tokenizers or components are not those it was trained with.
     """
     newest = find_checkpoint(root, warn)
     if newest is None:
-        return False
+        return None
     loaded = load_checkpoint(newest)
     state = loaded.state
+    # What a run is watched with may change; see `checkpoint.severity`.
+    steering = {
+        key: component
+        for key, component in trained_components(trainer.plan).items()
+        if not key.startswith("data.validation.")
+    }
+    require_own_components(state.get("components"), steering, str(newest))
     require_tokenizers(state["tokenizers"], trainer.tokenizers, root.parent / "tokenizers")
     trainer.model.load_state_dict(loaded.tensors["model"])
     restore_optimizer(trainer.model, trainer.optimizer, loaded.tensors["optimizer"])
@@ -98,7 +118,13 @@ def restore_state(trainer: Trainer, root: Path, warn: Callable[[str], None]) -> 
     trainer.rollouts.counters.tokens.update(state["generated"]["tokens"])
     trainer.step = trainer.view.step = loaded.step
     _restore_edge_tokens(trainer, state, warn)
-    return True
+    saved = state.get("callbacks", [])  # checkpoints of earlier versions hold none
+    restore_callbacks(_callback_kinds(trainer), trainer.callbacks, saved, warn)
+    return state
+
+
+def _callback_kinds(trainer: Trainer) -> list[str]:
+    return [node.kind for node in trainer.recipe.callbacks]
 
 
 def _restore_edge_tokens(

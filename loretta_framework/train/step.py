@@ -113,7 +113,9 @@ class Stepper:
         torch.manual_seed(key % 2**63)
         form = self.numerics.form
         capacity = max(self.capacity, max(len(row) for row in part))
-        batch = collate(part, form, capacity, self.buckets).to(self.numerics.device)
+        batch = collate(part, form, capacity, self.buckets, self.model.vocabulary).to(
+            self.numerics.device
+        )
         with self.numerics.autocast():
             outputs = self.model(batch)
         total = outputs.nll_BT.new_zeros(())

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from loretta_framework.api.errors import MissingDependencyError, UserError
 from loretta_framework.api.layout import PADDING, SequenceLayout
+from loretta_framework.backbones import flash
 from loretta_framework.backbones.settings import TransformerSettings
 from loretta_framework.backbones.transformer import Transformer
 
@@ -48,10 +49,15 @@ def by_documents(
 
 
 @pytest.fixture
-def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+def package(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("flash_attn")
     module.flash_attn_varlen_func = by_documents  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "flash_attn", module)
+
+
+@pytest.fixture
+def kernel(package: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flash, "takes", lambda x: True)  # the stand-in computes anywhere
 
 
 def layout() -> SequenceLayout:
@@ -88,11 +94,35 @@ def test_an_absent_kernel_that_was_asked_for_is_an_error(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "flash_attn", None)
     with pytest.raises(MissingDependencyError, match="needs flash-attn") as error:
         outputs("flash")
-    assert "pip install --no-build-isolation 'loretta-framework[flash]'" in str(error.value)
+    assert error.value.where == "backbone.settings.attention"
+    assert "pip install --no-build-isolation 'loretta-framework[flash]'" in error.value.fix
+
+
+def refusal(width: int, dtype: torch.dtype) -> UserError:
+    model = Transformer(TransformerSettings(width=width, depth=1, heads=1), "flash").to(dtype)
+    with pytest.raises(UserError) as error:
+        model(torch.randn(2, 6, width, dtype=dtype), layout())
+    assert error.value.where == "backbone.settings.attention"
+    return error.value
 
 
 @pytest.mark.usefixtures("kernel")
 def test_float32_is_refused() -> None:
-    model = Transformer(TransformerSettings(**SIZES), "flash")
-    with pytest.raises(UserError, match=r"but the queries are torch\.float32"):
-        model(torch.randn(2, 6, 32), layout())
+    error = refusal(32, torch.float32)
+    assert "but the queries are torch.float32" in error.what
+    assert error.fix == "set train.precision: bf16, or use attention: auto"
+
+
+@pytest.mark.usefixtures("kernel")
+def test_a_head_wider_than_the_kernels_take_is_refused() -> None:
+    assert "float32" in refusal(256, torch.float32).what  # the width itself is taken
+    error = refusal(258, torch.bfloat16)
+    assert error.what == "flash-attn takes heads of at most 256, but width / heads is 258"
+    assert error.fix == "raise heads, or use attention: auto"
+
+
+@pytest.mark.usefixtures("package")
+def test_training_elsewhere_than_on_a_cuda_device_is_refused() -> None:
+    error = refusal(32, torch.bfloat16)
+    assert error.what == "flash-attn trains on a CUDA device, but the model lies on cpu"
+    assert error.fix == "use attention: auto"

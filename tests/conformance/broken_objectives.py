@@ -134,3 +134,35 @@ class Averages(Sound):
     def loss(self, outputs: Outputs, batch: Any) -> EdgeLosses:
         losses = super().loss(outputs, batch)
         return {edge: (nats / weight, weight / weight) for edge, (nats, weight) in losses.items()}
+
+
+class OneEdge(Sound):
+    """Books all nats and weights on one edge: the totals are right."""
+
+    def loss(self, outputs: Outputs, batch: Any) -> EdgeLosses:
+        losses = super().loss(outputs, batch)
+        nats, weights = zip(*losses.values(), strict=True)
+        return {next(iter(losses)): (sum(nats), sum(weights))}
+
+
+class Swaps(Sound):
+    """Gives one edge's sums to another."""
+
+    def loss(self, outputs: Outputs, batch: Any) -> EdgeLosses:
+        losses = super().loss(outputs, batch)
+        return dict(zip(losses, reversed(losses.values()), strict=True))
+
+
+class Unbounded(Sound):
+    """A loss of its own, which is not finite."""
+
+    def loss(self, outputs: Outputs, batch: Any) -> EdgeLosses:
+        losses = super().loss(outputs, batch)
+        return {edge: (nats / 0, weight) for edge, (nats, weight) in losses.items()}
+
+
+class FromHidden(Sound):
+    """A loss of its own, made of hidden states."""
+
+    def loss(self, outputs: Outputs, batch: Any) -> EdgeLosses:
+        return batch.edge_losses(outputs.hidden_BTD.square().sum(-1), self.task)  # type: ignore[no-any-return]

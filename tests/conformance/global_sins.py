@@ -53,6 +53,11 @@ class Needy(Letters):
         raise MissingDependencyError("no such codec", fix="pip install codec")
 
 
+def unbuilt(settings: Any, context: Any) -> Any:
+    """A factory that needs a package that nobody has."""
+    raise MissingDependencyError("there is no codec", fix="pip install codec")
+
+
 CLASSES = {part: f"Sinner{number}" for number, part in enumerate(SINS)}
 for _part, _name in CLASSES.items():
     globals()[_name] = _sinner(SINS[_part])

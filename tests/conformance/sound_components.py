@@ -82,7 +82,10 @@ class Numbers:
         self.settings = settings
 
     def read(self, data: bytes, extension: str) -> Any:
-        return self.parse(json.loads(data))
+        try:
+            return self.parse(json.loads(data))
+        except RecursionError as error:
+            raise ValueError("a value must be numbers, but is a deep nest") from error
 
     def write(self, value: Any) -> tuple[bytes, str]:
         return json.dumps([float(number) for number in value]).encode(), "json"
@@ -132,7 +135,7 @@ class Levels(Numbers):
         return self.levels
 
     def encode(self, value: Any) -> Any:
-        return np.abs(value[:, None] - self.fitted()).argmin(axis=1).astype(np.int64)
+        return np.abs(self.parse(value)[:, None] - self.fitted()).argmin(axis=1).astype(np.int64)
 
     def decode(self, ids: Any) -> Any:
         return self.fitted()[checked_ids(ids, self.settings.levels)].astype(np.float32)

@@ -87,6 +87,9 @@ def install(site: Path) -> None:
     write_plugin(site, "cuts", ONE.format(factory="twins_tokenizers:Cuts"))
     write_plugin(site, "numpy", "import numpy\n" + ONE.format(factory="sound_components:Letters"))
     write_plugin(site, "nothing", NOTHING)
+    write_plugin(site, "needy", ONE.format(factory="global_sins:unbuilt"))
+    meddles = "import os\nos.environ['MEDDLED'] = 'yes'\n"
+    write_plugin(site, "meddles", meddles + ONE.format(factory="sound_components:Letters"))
 
 
 def sound(name: str) -> Subject:

@@ -36,10 +36,10 @@ from loretta_framework.testing.conformance.subject import subjects
 NOT_APPLICABLE = {
     "sound.folder": {"store_is_sound", "store_opens_again", "names_what_is_not_there"},
     "sound.judge": set(),
-    "sound.letters": set(),
+    "sound.letters": {"refuses_other_axes"},
     "sound.levels": {"augments_by_its_generator", "features_can_be_judged", "nothing_is_cut"},
     "sound.rows": set(),
-    "sound.watch": set(),
+    "sound.watch": {"state_round_trip"},
     "sound.wave": {"augments_by_its_generator", "features_can_be_judged"},
 }
 
@@ -205,7 +205,7 @@ def test_three_lines_are_a_test_file(tmp_path: Path) -> None:
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1, done.stdout
-    assert "1 failed, 34 passed, 1 error" in done.stdout
+    assert "1 failed, 35 passed, 1 skipped, 1 error" in done.stdout
     assert "test_conformance[cuts.letters-tokenizer.nothing_is_cut]" in done.stdout
     assert "-> Cut values would be learned as whole ones" in done.stdout
     assert "the plugin 'nothing' registers no component to check" in done.stdout

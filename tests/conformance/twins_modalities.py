@@ -91,6 +91,7 @@ class KeyErrors(sound.Levels):
 
 TWINS: dict[str, Callable[[], Subject]] = {
     "modality.bounds_are_sound": broken("letters", settings=f"{HERE}:NoIds"),
+    "modality.has_examples": broken("levels", trial=""),
     "modality.survives_pickling": broken("letters", Unpicklable),
     "modality.same_in_another_process": broken("letters", HashOrder),
     "modality.parses_values": broken("letters", Doubling),

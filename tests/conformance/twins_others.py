@@ -73,6 +73,26 @@ class NeedsSteps(sound.Quiet):
         self.last[-1] /= 2
 
 
+class Forgets(sound.Quiet):
+    """Clears in `on_start` what was restored."""
+
+    def state(self) -> dict[str, Any]:
+        return {"steps": self.steps}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.steps = state["steps"]
+
+    def on_start(self, run: Any) -> None:
+        self.steps = 0
+
+    def on_step(self, run: Any, metrics: Mapping[str, float]) -> None:
+        self.steps += 1
+
+    def __init__(self, settings: Any, context: Any) -> None:
+        super().__init__(settings, context)
+        self.steps = 0
+
+
 class Numpy(sound.Quiet):
     def evaluate(self, context: Any) -> dict[str, Any]:
         return {"edges": {}, "count": np.float32(len(context.samples))}
@@ -98,6 +118,7 @@ TWINS: dict[str, Callable[[], Subject]] = {
     "source.names_what_is_not_there": broken("rows", Silent),
     "callback.watches_a_run": broken("watch", Renames),
     "callback.takes_an_early_end": broken("watch", NeedsSteps),
+    "callback.state_round_trip": broken("watch", Forgets),
     "evaluator.returns_plain_data": broken("judge", Numpy),
     "evaluator.judges_edges_that_exist": broken("judge", BareFigures),
     "evaluator.leaves_the_model_alone": broken("judge", Trains),

@@ -52,6 +52,11 @@ class OffByOne(sound.Letters):
         return super().decode((sound.checked_ids(ids, 26) + 1) % 26)
 
 
+class Flattens(sound.Levels):
+    def encode(self, value: Any) -> Any:
+        return super().encode(value.reshape(-1))
+
+
 class Cuts(sound.Letters):
     def encode(self, value: Any) -> Any:
         return super().encode(value[: self.settings.max_tokens])
@@ -141,6 +146,7 @@ TWINS: dict[str, Callable[[], Subject]] = {
     "tokenizer.encodes_the_same_again": broken("letters", Jitter),
     "tokenizer.keeps_no_memory": broken("letters", Growing),
     "tokenizer.comes_back": broken("letters", OffByOne),
+    "tokenizer.refuses_other_axes": broken("levels", Flattens),
     "tokenizer.nothing_is_cut": broken("letters", Cuts),
     "tokenizer.decodes_any_ids": broken("letters", OnlyKnown),
     "tokenizer.decodes_the_same_again": broken("letters", FreeEnd),

@@ -6,7 +6,7 @@ from itertools import combinations, pairwise, permutations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from loretta_framework.api.errors import PluginError, RecipeError
 from loretta_framework.graph import Bridge, ModalityGraph
@@ -121,6 +121,7 @@ def walkable(graph: ModalityGraph, path: tuple[str, ...]) -> bool:
     ) and not set(graph.inputs) & {path[0], path[-1]}  # fmt: skip
 
 
+@settings(deadline=None)
 @given(graphs())
 def test_bridges_are_the_shortest_of_the_paths_that_can_be_walked(graph: ModalityGraph) -> None:
     bridged = {bridge.pair: set(bridge.paths) for bridge in graph.bridges()}
@@ -139,6 +140,7 @@ def test_bridges_are_the_shortest_of_the_paths_that_can_be_walked(graph: Modalit
         assert ((a, b) in graph.unbridged()) == (missing and not found)
 
 
+@settings(deadline=None)
 @given(graphs())
 def test_every_bridge_is_walked_by_some_sample_and_no_walk_generates_an_input(
     graph: ModalityGraph,

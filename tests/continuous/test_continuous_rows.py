@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 
 from loretta_framework.api import random
@@ -152,6 +152,7 @@ def test_content_of_the_wrong_form_is_refused(name: str, content: np.ndarray, wo
         build_row(VOCABULARY, [Segment(name, content)])
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(ORDERS), min_size=1, max_size=12), st.sampled_from([40, 64]))
 def test_features_stand_in_reading_order_whatever_the_layout(
     orders: list[tuple[str, ...]], capacity: int
@@ -327,6 +328,7 @@ def test_scores_do_not_depend_on_the_batching() -> None:
         assert [s.nats for s in score_rows(model, rows, size)] == pytest.approx(alone, rel=1e-5)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200), st.sampled_from(ORDERS), st.floats(0.5, 4.0))
 def test_spans_move_around_features_which_stay(
     position: int, names: tuple[str, ...], mean: float
@@ -382,6 +384,7 @@ def test_validation_has_no_edge_to_it() -> None:
 part_orders = st.lists(st.sampled_from([*ORDERS, ()]), max_size=6)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["one", "two"]), part_orders))
 def test_features_travel_from_a_loader_process_unchanged(
     tasks: dict[str, list[tuple[str, ...]]],

@@ -234,3 +234,19 @@ def _double(shard: Path) -> None:
                 info = tarfile.TarInfo(copy)
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
+
+
+def test_steps_without_any_weight_change_nothing(run: Runner) -> None:
+    """A text that nothing conditions and that weighs nothing, then a pulse: no row has a loss."""
+    options = [
+        "modalities={x: {kind: pulse.beats}, a: {kind: text_bytes, settings: {max_tokens: 2}}}",
+        "data.train=[{name: xa, shards: xa-*.tar, modalities: [a, x]}]",
+        "data.test=[]",
+        "objectives=[{kind: causal, settings: {order: declared, first_segment_weight: 0.0}}]",
+    ]
+    one = run("one", *options, "train.steps=1").directory
+    lines = metrics(run("three", *options, "train.steps=3").directory)
+    assert [line["loss"] for line in lines] == [0.0] * 3
+    assert [line["grad_norm"] for line in lines] == [0.0] * 3
+    start, end = (load_weights(one.parent / name, print).tensors for name in ("one", "three"))
+    assert all(torch.equal(tensor, end[name]) for name, tensor in start.items())

@@ -1,26 +1,41 @@
-"""One rank that compares its plan with the others': agreement_worker.py RANK SIZE PORT PLAN."""
+"""One rank that compares its plan with the others': agreement_worker.py RANK SIZE STORE PLAN.
+
+With RECIPE RUN instead of PLAN it trains, up to where the ranks would disagree.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import torch
 
 from loretta_framework.api.errors import TrainingError
+from loretta_framework.recipe.load import load_recipe
 from loretta_framework.recipe.plan import Plan
 from loretta_framework.train.agreement import require_agreement
 from loretta_framework.train.distributed import World
+from loretta_framework.train.run import train
 
 
-def main(rank: int, size: int, port: str, plan: str) -> None:
+def main(rank: int, size: int, store: str, *what: str) -> None:
     torch.set_num_threads(1)
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=size)
+    torch.distributed.init_process_group(
+        "gloo",
+        init_method=f"file://{store}",
+        rank=rank,
+        world_size=size,
+        timeout=timedelta(seconds=60),
+    )
     try:
-        require_agreement(World(rank, size), Plan.from_json(json.loads(Path(plan).read_text())))
+        if len(what) == 1:
+            plan = Plan.from_json(json.loads(Path(what[0]).read_text()))
+            require_agreement(World.current(), plan)
+        else:
+            overrides = ["train.threads=1", "data.workers=0"]
+            train(load_recipe(what[0], overrides), what[1], say=lambda _: None)
         print("agreed")
     except TrainingError as error:
         print(error)
@@ -30,4 +45,4 @@ def main(rank: int, size: int, port: str, plan: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4])
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

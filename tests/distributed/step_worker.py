@@ -1,9 +1,9 @@
-"""One rank of a training step, run as a process of its own: step_worker.py RANK SIZE PORT OUT."""
+"""One rank of a training step, run as a process of its own: step_worker.py RANK SIZE STORE OUT."""
 
 from __future__ import annotations
 
-import os
 import sys
+from datetime import timedelta
 
 import torch
 from safetensors.torch import save_file
@@ -19,11 +19,16 @@ from loretta_framework.train.step import Stepper
 from loretta_framework.train.tasks import Task
 
 
-def main(rank: int, size: int, port: str, out: str) -> None:
+def main(rank: int, size: int, store: str, out: str) -> None:
     torch.set_num_threads(1)
     if size > 1:
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        torch.distributed.init_process_group("gloo", rank=rank, world_size=size)
+        torch.distributed.init_process_group(
+            "gloo",
+            init_method=f"file://{store}",
+            rank=rank,
+            world_size=size,
+            timeout=timedelta(seconds=60),
+        )
     model = small_model().train()
     context = ObjectiveContext(
         model.vocabulary, small_graph().bridges(), 0, "causal", lambda *_: [], lambda _: None
@@ -34,7 +39,7 @@ def main(rank: int, size: int, port: str, out: str) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     stepper = Stepper(
         model, optimizer, [task], Numerics(torch.device("cpu"), False, 1, 0, "packed"),
-        World(rank, size), seed=0, accumulate=1, clip_norm=None, capacity=60,
+        World.current(), seed=0, accumulate=1, clip_norm=None, capacity=60,
     )  # fmt: skip
     # rank 0 has image-text rows only, rank 1 text-speech rows only: each lacks an edge of the other
     names = [("image", "text")] * 4 + [("text", "speech")] * 4

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -13,24 +11,11 @@ from safetensors.torch import load_file
 WORKER = Path(__file__).with_name("step_worker.py")
 
 
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
+def test_two_ranks_equal_one(tmp_path: Path, launch: Callable[..., list[str]]) -> None:
+    def step(size: int, out: Path) -> dict[str, torch.Tensor]:
+        launch(WORKER, [[str(out)]] * size)
+        return load_file(out)
 
-
-def step(size: int, out: Path) -> dict[str, torch.Tensor]:
-    port = free_port()
-    ranks = [
-        subprocess.Popen([sys.executable, str(WORKER), str(rank), str(size), port, str(out)])
-        for rank in range(size)
-    ]
-    for rank in ranks:
-        rank.wait(timeout=240)
-    return load_file(out)
-
-
-def test_two_ranks_equal_one(tmp_path: Path) -> None:
     one, two = step(1, tmp_path / "one"), step(2, tmp_path / "two")
     assert set(one) == set(two)
     assert sum(name.startswith("edge/") for name in one) >= 5

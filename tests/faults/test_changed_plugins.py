@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -240,17 +242,103 @@ def test_resuming_with_other_files_under_the_same_version(site: Site, world: Pat
 
 
 def test_resuming_on_another_machine_or_torch(site: Site, world: Path) -> None:
-    file = world / "run" / "plan.json"
-    data = json.loads(file.read_text())
-    data["versions"]["torch"] = "2.1.0"
-    for reason in data["reasons"]:
-        if reason["key"] == "machine":
-            reason["choice"] = "sparc, VIS3"
-    file.write_text(json.dumps(data))
+    def elsewhere(state: dict[str, Any]) -> None:
+        state["numerics"] |= {"machine": "sparc, VIS3", "torch": "2.1.0"}
+
+    change_state(world / "run", elsewhere)
     told = execute(world / "small.yaml", resume=True)
     (warning,) = [text for text in told if "bit for bit" in text]
     assert "machine was sparc, VIS3, but is " in warning
     assert f"torch was 2.1.0, but is {torch.__version__}" in warning
+
+
+def change_state(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the state of the newest checkpoint, and its manifest with it."""
+    file = max(run.glob("checkpoints/*/state.json"))
+    state = json.loads(file.read_text())
+    change(state)
+    file.write_text(json.dumps(state))
+    manifest = file.with_name("manifest.json")
+    listed = json.loads(manifest.read_text())
+    data = file.read_bytes()
+    listed["files"][file.name] = {"bytes": len(data), "sha256": sha256(data).hexdigest()}
+    manifest.write_text(json.dumps(listed))
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("train.threads=2", "train.threads was 1, but is 2 (every sum)"),
+        ("train.precision=bf16", "train.precision was fp32, but is bf16 (every sum)"),
+    ],
+)
+def test_resuming_with_numerics_that_the_user_changes(
+    site: Site, world: Path, override: str, sentence: str
+) -> None:
+    told = execute(world / "small.yaml", override, resume=True)
+    (warning,) = [text for text in told if "bit for bit" in text]
+    assert sentence in warning
+
+
+def test_a_resume_that_fails_leaves_the_warning_to_the_next(site: Site, world: Path) -> None:
+    site.install("1.1")
+    plan = (world / "run" / "plan.json").read_text()
+
+    def unusable(state: dict[str, Any]) -> None:
+        state["tokenizers"] = {"a": "0" * 64}
+
+    state = max(world.glob("run/checkpoints/*/state.json"))
+    manifest = state.with_name("manifest.json")
+    kept = {file: file.read_bytes() for file in (state, manifest)}
+    change_state(world / "run", unusable)
+    with pytest.raises(CheckpointError):
+        execute(world / "small.yaml", resume=True)
+    assert (world / "run" / "plan.json").read_text() == plan
+    for file, data in kept.items():
+        file.write_bytes(data)
+    told = execute(world / "small.yaml", resume=True)
+    assert any("loretta-plugin-letters 1.0 is now loretta-plugin-letters 1.1" in t for t in told)
+    after = json.loads((world / "run" / "plan.json").read_text())
+    assert {"device", "machine"} <= {reason["key"] for reason in after["reasons"]}
+
+
+def test_a_checkpoint_of_other_components_than_the_plan_is_refused(site: Site, world: Path) -> None:
+    def another(state: dict[str, Any]) -> None:
+        state["components"]["modalities.a"]["version"] = 7
+
+    change_state(world / "run", another)
+    sentence = "modalities.a: must be 'letters.text' version 1, but is 'letters.text' version 7"
+    with pytest.raises(CheckpointError, match=sentence):
+        load(world / "run")
+    with pytest.raises(CheckpointError, match=sentence):
+        execute(world / "small.yaml", resume=True)
+
+
+def test_starting_from_weights_of_another_package_is_noted(site: Site, world: Path) -> None:
+    site.install("1.1")
+    told = execute(world / "small.yaml", "init_from=run", run="second")
+    sentence = (
+        "the weights were made with loretta-plugin-letters 1.0, but loretta-plugin-letters 1.1 is"
+    )
+    assert sum(sentence in text for text in told) == 1
+
+
+@pytest.mark.parametrize(
+    "distribution",
+    ["evil 1.0; rm -rf x", "--index-url=there 1", "git+there 1", "name", "name 1\n2", ""],
+)
+def test_no_command_is_made_from_what_is_no_package(
+    site: Site, run: Path, distribution: str
+) -> None:
+    file = run / "plan.json"
+    data = json.loads(file.read_text())
+    data["modalities"][0]["component"]["distribution"] = distribution
+    file.write_text(json.dumps(data))
+    site.uninstall()
+    with pytest.raises(PluginError) as error:
+        load(run)
+    assert "pip install" not in str(error.value)
+    assert "plan.json names no package and version" in str(error.value)
 
 
 def test_starting_from_weights_of_another_component_version(site: Site, world: Path) -> None:

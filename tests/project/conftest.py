@@ -21,6 +21,8 @@ from pathlib import Path
 
 import pytest
 
+from loretta_framework.testing.conformance.running import SLOW_SWITCH
+
 ROOT = Path(__file__).parents[2]
 CLEAN = ROOT / ".clean"
 LEFTOVERS = ("build", "dist", "*.egg-info", "__pycache__", ".*_cache")
@@ -59,6 +61,7 @@ class Environment:
     def _variables(self) -> dict[str, str]:
         foreign = ("PYTHON", "PIP_", "LORETTA_", "PYTEST_", "VIRTUAL_ENV")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        kept |= {name: os.environ[name] for name in (SLOW_SWITCH,) if name in os.environ}
         cache = str(self.home / "cache")
         return {**kept, "LORETTA_CACHE": cache, "PATH": f"{self.home}/bin:{kept.get('PATH', '')}"}
 

@@ -49,7 +49,7 @@ def tried(site: Path, timeout_s: float = 60) -> KernelRecord:
     kernel = Kernel(
         "fast-thing", "loretta_plugin_odd:probe", "pip install fast-thing", "A loop is used."
     )
-    return try_kernel("odd", "odd.thing", kernel, timeout_s)
+    return try_kernel("odd", "odd.thing", 0, kernel, timeout_s)
 
 
 def test_an_absent_kernel_is_no_fault_and_is_remembered(site: Path) -> None:

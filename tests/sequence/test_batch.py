@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from loretta_framework.api.layout import PADDING
 from loretta_framework.api.masks import document_mask
@@ -35,6 +35,7 @@ def rows_of(lengths: list[int]) -> list[TokenRow]:
 lengths = st.lists(st.integers(1, 12), min_size=1, max_size=12)
 
 
+@settings(deadline=None)
 @given(lengths)
 def test_packed_holds_the_rows_of_padded(sizes: list[int]) -> None:
     rows = rows_of(sizes)
@@ -61,6 +62,7 @@ def test_packed_holds_the_rows_of_padded(sizes: list[int]) -> None:
         assert float(batch.weights_BT[documents == PADDING].sum()) == 0.0
 
 
+@settings(deadline=None)
 @given(lengths)
 def test_edge_sums_are_those_of_a_plain_loop(sizes: list[int]) -> None:
     rows = rows_of(sizes)
@@ -84,6 +86,7 @@ def test_edge_sums_are_those_of_a_plain_loop(sizes: list[int]) -> None:
             assert float(weight_sum) == pytest.approx(wanted[1], rel=1e-6)
 
 
+@settings(deadline=None)
 @given(lengths)
 def test_the_mask_shows_earlier_tokens_of_the_same_document_only(sizes: list[int]) -> None:
     layout = collate(rows_of(sizes), "packed").layout
@@ -103,6 +106,7 @@ def test_no_rows_and_too_long_rows_are_refused() -> None:
         collate(rows_of([9]), "packed", 5)
 
 
+@settings(deadline=None)
 @given(lengths, st.integers(1, 6))
 def test_buckets_add_padding_only_and_give_few_shapes(sizes: list[int], buckets: int) -> None:
     rows = rows_of(sizes)

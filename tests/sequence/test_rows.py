@@ -63,9 +63,7 @@ def test_every_weighted_target_lies_in_its_group_and_has_an_edge(made: list[Segm
 @given(segments())
 def test_weights_sum_to_the_predicted_tokens(made: list[Segment]) -> None:
     row = build_row(VOCABULARY, made)
-    expected = sum(
-        s.weight * (len(s.content) + int(VOCABULARY[s.modality].variable)) for s in made
-    )
+    expected = sum(s.weight * (len(s.content) + int(VOCABULARY[s.modality].variable)) for s in made)
     assert float(row.weights_T.sum()) == pytest.approx(expected, rel=1e-6)
 
 

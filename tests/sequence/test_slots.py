@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from loretta_framework.api import random
 from loretta_framework.api.specs import Bounds
@@ -100,6 +100,7 @@ def test_each_place_has_the_group_of_its_slot() -> None:
     assert len(set(plain[:-1])) == 4
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 12), min_size=5, max_size=5), st.sampled_from([0.3, 1.0]))
 def test_an_id_outside_its_slot_is_an_input_and_no_target(ids: list[int], weight: float) -> None:
     made = [Segment("panel", np.array(ids), weight), Segment("text", np.array([1, 2]))]
@@ -212,6 +213,7 @@ def test_pseudo_segments_stay_in_their_slots() -> None:
         assert all(i in slot for i, slot in zip(ids, SLOTS, strict=True))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 300), st.floats(0.5, 5.0))
 def test_moved_spans_predict_each_token_within_its_own_slot(position: int, mean: float) -> None:
     sample = slotted_sample(position, "panel", "text", "pair", "image", missing=0.4)

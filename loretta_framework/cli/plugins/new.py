@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -32,9 +33,9 @@ def new(name: str, kind: str, out: Path | None) -> None:
     write_package(kind, checked, folder)
     click.echo(f"wrote {folder}, which brings {_article(kind)} {kind}\n\nnext:")
     for step in (
-        f"pip install --editable '{folder}[test]'",
+        f"pip install --editable {shlex.quote(f'{folder}[test]')}",
         f"loretta plugins doctor {name}",
-        f"pytest {folder}",
+        f"pytest {shlex.quote(str(folder))}",
     ):
         click.echo(f"  {step}")
     click.echo(f"\n{folder / 'README.md'} tells what lies where, and how to train with it.")

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from loretta_framework.api import protocols
+from loretta_framework.api.errors import MissingDependencyError
 from loretta_framework.api.specs import LazyReference, ModalitySpec
 from loretta_framework.api.trials import Trial
 from loretta_framework.api.version import API_VERSION
-from loretta_framework.testing.conformance.checks import check, require
+from loretta_framework.testing.conformance.checks import NotInstalled, check, require
 from loretta_framework.testing.conformance.subject import Subject
 
 _NAME = re.compile(r"[A-Za-z][\w-]*(\.[\w-]+)*")
@@ -91,10 +92,14 @@ def builds(subject: Subject) -> None:
     of its kind in `loretta_framework.api`; the message names what is missing. Where the defaults of
     the settings are incomplete, or large, give the spec a `trial` with small settings. A modality
     with `form="discrete"` has `encode` and `decode`; a continuous one is an `Encoder`, a `Decoder`,
-    or both.
+    or both. Where a package that it needs is absent, nothing can be tried, and this fails: install it,
+    or allow its absence in your test class, `may_lack = ("<package>",)`.
     """
     _require_settings(subject)
-    built = subject.build()
+    try:
+        built = subject.build()
+    except MissingDependencyError as error:
+        raise NotInstalled(f"it could not be tried: {error}") from error
     wanted = _PROTOCOLS[subject.group]
     if isinstance(subject.spec, ModalitySpec) and subject.spec.capabilities.form == "discrete":
         fitted = subject.spec.capabilities.fitted

@@ -23,6 +23,9 @@ from loretta_framework.testing.conformance.subject import SEED, Subject
 LENGTHS = (5, 1, 13, 2, 9, 4)
 """Tokens of the documents that most checks use: short ones, one of a single token, odd ones."""
 
+LARGE = 100.0
+"""By how much inputs are changed where outputs may follow by rounding: a leak must show above it."""
+
 BF16_ERROR = 0.1
 """Root-mean-square difference that bfloat16 may make, as part of the outputs' root mean square.
 
@@ -59,6 +62,32 @@ def require_same(got: Tensor, wanted: Tensor, what: str) -> None:
     if not torch.equal(got, wanted):
         error = float((got.detach() - wanted.detach()).abs().max())
         require(False, f"{what}: they must be equal bit for bit, but differ by up to {error:.2g}")
+
+
+def change(subject: Subject, exact: float) -> float:
+    """How large a change of inputs must leave other outputs alone: `exact`, or `LARGE`."""
+    return exact if capabilities(subject).exact else LARGE
+
+
+def require_unmoved(
+    subject: Subject, got: Tensor, wanted: Tensor, everything: Tensor, what: str
+) -> None:
+    """Raise `CheckFailure` unless outputs stayed as they were when inputs elsewhere changed.
+
+    Bit for bit, or within `bound` where the spec declares `exact=False`.
+
+    Args:
+        subject: whose outputs they are.
+        got: after the change.
+        wanted: before it.
+        everything: all that was computed with `got`, (..., T, D). One transform of all positions
+            rounds each by the largest, so that decides the bound.
+        what: is told.
+    """
+    if capabilities(subject).exact:
+        require_same(got, wanted, what)
+    else:
+        require_close(got, wanted, everything.shape[-2], what, float(everything.abs().max()))
 
 
 @contextmanager

@@ -7,13 +7,15 @@ import torch
 from loretta_framework.testing.conformance.backbone_rows import (
     LENGTHS,
     Rows,
+    bound,
     capabilities,
+    change,
     documents,
     fresh,
     gradients,
     require_close,
     require_close_gradients,
-    require_same,
+    require_unmoved,
     run,
     stirred,
 )
@@ -52,8 +54,10 @@ def is_causal(subject: Subject) -> None:
 
     A position may look at itself and to the left, never to the right: check the mask's diagonal,
     the side on which a convolution is padded, the shift of a scan, and that nothing is normalised
-    over time or over the batch. Where a fast form computes all positions together (chunks, an FFT),
-    whatever lies ahead must enter with the factor 0 exactly.
+    over time or over the batch. Where chunks are computed as products, whatever lies ahead must
+    enter with the factor 0 exactly. An FFT cannot do that: declare `exact=False`, and 64 eps
+    sqrt(T) of the largest output is the bound, under a change of 100. An FFT without as many zeros
+    behind the tokens as the filter is long wraps the end around to the beginning.
     """
     backbone = stirred(subject)
     (part,) = documents(backbone, [40])
@@ -61,10 +65,13 @@ def is_causal(subject: Subject) -> None:
     (before,) = run(backbone, rows, [part])
     for t in (1, 7, 20, 39):
         changed = part.clone()
-        changed[t] += 1.0
+        changed[t] += change(subject, 1.0)
         (after,) = run(backbone, rows, [changed])
-        require_same(after[:t], before[:t], f"outputs before position {t}, when it changes")
-        require(not torch.equal(after[t], before[t]), f"output {t} does not depend on input {t}")
+        what = f"outputs before position {t}, when it changes"
+        require_unmoved(subject, after[:t], before[:t], after, what)
+        rounding = 0.0 if capabilities(subject).exact else bound(40) * float(after.abs().max())
+        moved = float((after[t] - before[t]).abs().max())
+        require(moved > rounding, f"output {t} does not depend on input {t}")
 
 
 @check("backbone")
@@ -101,7 +108,8 @@ def packed_documents_do_not_see_each_other(subject: Subject) -> None:
 
     What a mask removes must be removed exactly. A large negative number that is added to scores
     or log-decays may leave a trace, and costs precision where it is summed: multiply by 0, or use
-    `masked_fill(-inf)` before a softmax that has at least one real entry in each row.
+    `masked_fill(-inf)` before a softmax that has at least one real entry in each row. With
+    `exact=False` outputs may move by 64 eps sqrt(T) of the largest, under a change of 100.
     """
     _require_packed(subject)
     backbone = stirred(subject)
@@ -110,12 +118,13 @@ def packed_documents_do_not_see_each_other(subject: Subject) -> None:
     before = run(backbone, rows, parts)
     for changed in range(len(parts)):
         others = list(parts)
-        others[changed] = parts[changed] * -3.0 + 1.0
+        others[changed] = parts[changed] * -3.0 + change(subject, 1.0)
         after = run(backbone, rows, others)
+        everything = torch.cat(after)
         for number in range(len(parts)):
             if number != changed:
                 what = f"outputs of document {number}, when document {changed} changes"
-                require_same(after[number], before[number], what)
+                require_unmoved(subject, after[number], before[number], everything, what)
 
 
 @check("backbone")
@@ -124,24 +133,29 @@ def padding_changes_nothing(subject: Subject) -> None:
 
     Padding follows the tokens of its row, and `layout.documents_BT` is `PADDING` (-1) there. Leave
     it out of every mean, norm over time, and count. Its contents are arbitrary but finite numbers:
-    outputs of the documents must not change by a bit, and no gradient may reach it.
+    outputs of the documents must not change by a bit, and no gradient may reach it. With
+    `exact=False` both may be as large as rounding: 64 eps sqrt(T) of the largest.
     """
     backbone = stirred(subject)
     parts = documents(backbone, LENGTHS)
     tokens = sum(LENGTHS)
     rows, longer = Rows.alone(LENGTHS), Rows.alone(LENGTHS, tokens=max(LENGTHS) + 10)
-    clean_x, dirty_x = rows.fill(parts), rows.fill(parts, padding=5.0)
+    clean_x, dirty_x = rows.fill(parts), rows.fill(parts, padding=change(subject, 5.0))
     with torch.no_grad():
-        clean, dirty = (rows.split(backbone(x, rows.layout)) for x in (clean_x, dirty_x))
+        clean_BTD, dirty_BTD = (backbone(x, rows.layout) for x in (clean_x, dirty_x))
+    clean, dirty = rows.split(clean_BTD), rows.split(dirty_BTD)
     wide = run(backbone, longer, parts)
     for number in range(len(parts)):
-        require_same(dirty[number], clean[number], f"document {number}, when padding changes")
+        what = f"document {number}, when padding changes"
+        require_unmoved(subject, dirty[number], clean[number], dirty_BTD, what)
         require_close(wide[number], clean[number], tokens, f"document {number}, with more padding")
     clean_p, _ = gradients(backbone, rows, clean_x)
     dirty_p, dirty_g = gradients(backbone, rows, dirty_x)
     require_close_gradients(dirty_p, clean_p, tokens, "when padding changes")
     leaked = float(dirty_g[~rows.real_BT].abs().max())
-    require(leaked == 0, f"padding must get no gradient, but gets up to {leaked:.2g}")
+    exact = capabilities(subject).exact
+    most = 0.0 if exact else bound(max(LENGTHS)) * float(dirty_g.abs().max())
+    require(leaked <= most, f"padding must get no gradient, but gets up to {leaked:.2g}")
 
 
 @check("backbone")

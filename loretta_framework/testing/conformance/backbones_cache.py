@@ -12,9 +12,10 @@ from loretta_framework.api.layout import PADDING, SequenceLayout
 from loretta_framework.testing.conformance.backbone_rows import (
     Rows,
     capabilities,
+    change,
     documents,
     require_close,
-    require_same,
+    require_unmoved,
     run,
     stirred,
 )
@@ -122,7 +123,8 @@ def padding_leaves_the_cache_alone(subject: Subject) -> None:
     parts, full = _ragged(backbone)
     prompts = [part[:length] for part, length in zip(parts, PROMPTS, strict=True)]
     outcomes = []
-    for padding, width in ((0.0, 7), (5.0, 7), (5.0, 12)):
+    size = change(subject, 5.0)
+    for padding, width in ((0.0, 7), (size, 7), (size, 12)):
         cache = backbone.new_cache(len(PROMPTS), width + 3 * STEPS)
         starts = [0] * len(PROMPTS)
         made = [
@@ -134,7 +136,8 @@ def padding_leaves_the_cache_alone(subject: Subject) -> None:
         _require_all_close(made, full, f"continued after a chunk of {width} tokens")
         outcomes.append([torch.cat(pieces) for pieces in made])
     for row, (clean, dirty) in enumerate(zip(outcomes[0], outcomes[1], strict=True)):
-        require_same(dirty, clean, f"row {row}, when what stands at padding changes")
+        what = f"row {row}, when what stands at padding changes"
+        require_unmoved(subject, dirty, clean, dirty, what)
 
 
 @check("backbone")

@@ -64,6 +64,10 @@ class CheckFailure(AssertionError):
     """A component breaks its contract; the text says with what figures."""
 
 
+class NotInstalled(CheckFailure):
+    """Nothing could be tried, because a package is absent: who checks may allow it by name."""
+
+
 class NotApplicable(Exception):
     """The check has nothing to try here, for the reason given: reported, never silent."""
 

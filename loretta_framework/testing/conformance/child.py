@@ -51,18 +51,22 @@ class NoTorch:
         return found
 
 
-def discover(plugin: str) -> list[str]:
-    """Load a plugin; names of the packages that this brought in, but for its own and the API."""
+def discover(plugin: str) -> tuple[list[str], str]:
+    """Load a plugin; what this brought in and changed.
+
+    Returns:
+        Names of the packages that were imported, but for its own and the API; the record's note.
+    """
     from loretta_framework.registry import Registry
     from loretta_framework.registry.records import installed
 
     for name in ("packaging.requirements", "packaging.utils"):  # the registry's own
         importlib.import_module(name)
     before = set(sys.modules)
-    Registry.discover({plugin}).require(plugin)
+    record = Registry.discover({plugin}).require(plugin)
     points = [item.entry_point for item in installed() if item.record.name == plugin]
     own = {point.module.partition(".")[0] for point in points if point} or {"loretta_framework"}
-    return _foreign(set(sys.modules) - before, own)
+    return _foreign(set(sys.modules) - before, own), record.note
 
 
 def _foreign(modules: set[str], own: set[str]) -> list[str]:
@@ -76,14 +80,20 @@ def _foreign(modules: set[str], own: set[str]) -> list[str]:
 
 
 def answer(function: Any, arguments: Sequence[Any], blocked: NoTorch | None) -> Any:
-    """("answered", "absent" or "failed", the answer or the error's text, who imported torch)."""
+    """(an `Answer.outcome`, the answer or the error's text, who imported torch)."""
     try:
         outcome, value = "answered", function(*arguments)
     except MissingDependencyError as error:
         outcome, value = "absent", str(error)
     except (Exception, SystemExit) as error:
-        outcome, value = "failed", told(error)
+        outcome, value = ("idle", str(error)) if _is_reason(error) else ("failed", told(error))
     return outcome, value, blocked.taken() if blocked else []
+
+
+def _is_reason(error: BaseException) -> bool:
+    """Whether it is the kit's own `NotApplicable`, whose module is there when one was raised."""
+    checks = sys.modules.get("loretta_framework.testing.conformance.checks")
+    return checks is not None and isinstance(error, checks.NotApplicable)
 
 
 def told(error: BaseException) -> str:

@@ -27,12 +27,13 @@ class Answer:
     """What a child said.
 
     Attributes:
-        outcome: "absent" where a package is not installed that the component says it needs.
+        outcome: "absent" where a package is not installed that the component says it needs, "idle"
+            where there was nothing to try.
         value: the answer, or the error's text.
         importers: places that tried to import torch where there is none.
     """
 
-    outcome: Literal["answered", "absent", "failed"]
+    outcome: Literal["answered", "absent", "idle", "failed"]
     value: Any
     importers: list[str]
 
@@ -41,9 +42,9 @@ class Answer:
 
         Raises:
             CheckFailure: there is none, for the reason given.
-            NotApplicable: there is none because a package is absent.
+            NotApplicable: there is none because a package is absent, or nothing to try.
         """
-        if self.outcome == "absent":
+        if self.outcome in ("absent", "idle"):
             raise NotApplicable(self.value)
         if self.outcome == "failed":
             raise CheckFailure(f"in a process of its own: {self.value}")
@@ -57,7 +58,8 @@ class Child:
         plugin: with a name, torch is absent and the plugin is discovered first; see `discovery`.
 
     Attributes:
-        discovery: which packages the plugin's discovery imported; None without a plugin.
+        discovery: which packages the plugin's discovery imported, and the note that the registry made
+            of it; None without a plugin.
     """
 
     def __init__(self, plugin: str = "") -> None:

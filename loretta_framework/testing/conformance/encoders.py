@@ -30,17 +30,23 @@ def gives_vectors(subject: Subject) -> None:
     """`network()` gives a torch module that makes finite vectors (N, T, width) of features.
 
     T is `bounds().max_tokens`, and `width` an attribute of the module: the framework puts a linear layer
-    between it and the backbone. Where `network()` returns None, the features are such vectors, (T, width).
+    between it and the backbone. Where `network()` returns None, the features are such vectors, (T, width),
+    and the modality itself has the attribute `width`.
     """
     import torch
 
     tokens = subject.bounds.max_tokens
-    network = seeded(subject.build().network)
+    built = subject.build()
+    network = seeded(built.network)
     if network is None:
         shape = features_of(subject).shape[1:]
         right = len(shape) == 2 and shape[0] == tokens
         text = f"features must be ({tokens}, width), but are {shape}"
         require(right, f"without a network, {text}")
+        width = getattr(built, "width", None)
+        right = type(width) is int and width == shape[1]
+        text = f"must be the integer {shape[1]} of its features, but is {width!r}"
+        require(right, f"without a network, the modality's `width` {text}")
         return
     module = isinstance(network, torch.nn.Module) and isinstance(network.width, int)
     require(module, f"it must be a torch module with `width`, but is {type(network).__name__}")

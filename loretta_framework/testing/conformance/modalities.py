@@ -12,7 +12,12 @@ import numpy as np
 from loretta_framework.api import protocols
 from loretta_framework.api.specs import Bounds, ModalitySpec
 from loretta_framework.testing.conformance import children, questions
-from loretta_framework.testing.conformance.checks import NotApplicable, check, require
+from loretta_framework.testing.conformance.checks import (
+    CheckFailure,
+    NotApplicable,
+    check,
+    require,
+)
 from loretta_framework.testing.conformance.processes import require_same_there
 from loretta_framework.testing.conformance.sameness import same, shown
 from loretta_framework.testing.conformance.subject import SEED, Subject
@@ -57,6 +62,21 @@ def _require_slots(bounds: Bounds) -> None:
         inside = slot.step == 1 and 0 <= slot.start < slot.stop <= bounds.vocab_size
         text = f"must be a range within 0..{bounds.vocab_size - 1}, but is {slot}"
         require(inside, f"the slot of token {place} {text}")
+
+
+@check("modality")
+def has_examples(subject: Subject) -> None:
+    """The kit has example values to try it with.
+
+    Without any, hardly a check can be tried, and none of them fails. Give the spec a `trial` with
+    `values`. A tokenizer that needs no fit can do without: its values are what random ids decode to,
+    where `encode` takes some of them.
+    """
+    _ = subject.settings  # `any.builds` fails where there are none
+    try:
+        subject.values(1)
+    except NotApplicable as reason:
+        raise CheckFailure(str(reason)) from reason
 
 
 @check("modality")

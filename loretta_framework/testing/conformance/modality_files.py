@@ -69,8 +69,8 @@ def refuses_damaged_files(subject: Subject) -> None:
 
     Shards hold strangers' files, and some are damaged. A `ValueError` is counted and its sample named;
     any other error ends the run. Turn what your decoder raises (`OSError`, `struct.error`, `KeyError`,
-    `zlib.error`, ...) into one that says what a file must be. Nothing may be run, unpickled or fetched
-    because a file asks for it.
+    `zlib.error`, `RecursionError` of a deep nest, ...) into one that says what a file must be. Nothing
+    may be run, unpickled or fetched because a file asks for it.
     """
     built = subject.ready()
     take = built.encode if hasattr(built, "encode") else built.preprocess
@@ -91,6 +91,9 @@ def _damaged(files: list[bytes]) -> list[bytes]:
     """Empty, random, cut and changed files."""
     draws = random.generator(SEED, "conformance/damage")
     found = [b"", b"\x00", b"\xff\xfe\x00", b"[" * 50, b"{}", b"null", b"\x80\x04N."]
+    found += [
+        nest * 100_000 for nest in (b"[", b'{"a":', b"(", b"<a>")
+    ]  # RecursionError in parsers
     found += [draws.bytes(size) for size in (1, 20, 300)]
     for data in files:
         found += [data[: len(data) * part // 8] for part in range(1, 8)] + [data[:-1], data + data]

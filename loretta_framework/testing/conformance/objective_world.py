@@ -15,6 +15,7 @@ import torch
 
 from loretta_framework.api.protocols import EdgeLosses, Outputs
 from loretta_framework.api.rows import Segment, TokenizedSample, TokenRow
+from loretta_framework.api.specs import ObjectiveCapabilities
 from loretta_framework.generation.rollout import rollout
 from loretta_framework.graph import Bridge
 from loretta_framework.model.any_to_any import AnyToAny
@@ -70,6 +71,13 @@ class World:
     ) -> list[Any]:
         self.rollouts += len(requests)
         return rollout(_model(), requests, SEED, temperature=temperature, top_k=top_k)
+
+
+def capabilities(subject: Subject) -> ObjectiveCapabilities:
+    """What the objective declares."""
+    declared = subject.spec.capabilities  # type: ignore[attr-defined]
+    assert isinstance(declared, ObjectiveCapabilities)
+    return declared
 
 
 @lru_cache(maxsize=1)

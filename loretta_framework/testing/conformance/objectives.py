@@ -11,7 +11,6 @@ import torch
 
 from loretta_framework.api.rows import TokenRow
 from loretta_framework.api.settings import TaskSchedule
-from loretta_framework.api.specs import ObjectiveCapabilities
 from loretta_framework.graph import Edge
 from loretta_framework.sequence.groups import id_groups
 from loretta_framework.sequence.rows import place_table
@@ -20,6 +19,7 @@ from loretta_framework.testing.conformance.checks import check, require
 from loretta_framework.testing.conformance.objective_world import (
     TASK,
     World,
+    capabilities,
     differing,
     disturb,
     samples,
@@ -108,7 +108,7 @@ def learns_something(subject: Subject) -> None:
     no loss takes its share of every step for nothing. Set
     `ObjectiveCapabilities(needs_bridges=True)` where it has work only in graphs with missing pairs.
     """
-    ways = [True] if _capabilities(subject).needs_bridges else [True, False]
+    ways = [True] if capabilities(subject).needs_bridges else [True, False]
     for bridges in ways:
         rows = World(subject, bridges).rows(samples())
         weight = sum(float(row.weights_T.sum()) for row in rows)
@@ -123,7 +123,7 @@ def rollouts_are_declared(subject: Subject) -> None:
     Rows that hold generated segments are kept in checkpoints and their steps are planned otherwise,
     so the framework must know. Whoever never calls `context.rollout` declares nothing.
     """
-    world, declared = World(subject), _capabilities(subject).rollouts
+    world, declared = World(subject), capabilities(subject).rollouts
     world.rows(samples())
     if declared:
         require(world.rollouts > 0, "it declares rollouts, but generated nothing")
@@ -175,12 +175,6 @@ def state_comes_back(subject: Subject) -> None:
         np.array_equal(array, again[name]) for name, array in one.objective.state().items()
     )
     require(same, "after a restart and the same samples the states differ")
-
-
-def _capabilities(subject: Subject) -> ObjectiveCapabilities:
-    declared = subject.spec.capabilities  # type: ignore[attr-defined]
-    assert isinstance(declared, ObjectiveCapabilities)
-    return declared
 
 
 def _require_columns(row: TokenRow, vocabulary: Vocabulary, where: str) -> None:

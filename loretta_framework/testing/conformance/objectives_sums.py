@@ -12,10 +12,12 @@ from torch import Tensor
 
 from loretta_framework.api.protocols import EdgeLosses
 from loretta_framework.api.rows import TokenRow
+from loretta_framework.sequence.batch import Batch
 from loretta_framework.testing.conformance.checks import NotApplicable, check, require
 from loretta_framework.testing.conformance.objective_world import (
     TASK,
     World,
+    capabilities,
     laid,
     other_rows,
     outputs,
@@ -29,30 +31,46 @@ BOUND = 1e-5
 
 @check("objective")
 def sums_add_to_the_total(subject: Subject) -> None:
-    """Its sums over edges add up to sum(weight x nll) and sum(weight) of its own rows, no others.
+    """Edge by edge its sums are sum(weight x nll) and sum(weight) of its own rows, no others.
 
     `loss` returns, for each edge, a sum and a count; the framework divides once, over all ranks. Use
     `batch.edge_losses(outputs.nll_BT, self.task)`: a batch holds rows of other tasks too. Never
-    average, clip or log in `loss`. (An objective whose loss is made of `outputs.hidden_BTD` is not
-    held to this.)
+    average, clip or log in `loss`. An objective whose loss is no weighted sum of the batch's nll
+    declares `ObjectiveCapabilities(own_loss=True)`: of it, only edges and finiteness are checked here.
     """
     world = World(subject)
     rows = world.rows(samples())
     batch = laid([*rows, *other_rows()])
-    made, nll_BT, hidden_BTD = outputs(batch)
+    made, nll_BT, _ = outputs(batch)
     losses = world.loss(made, batch)
     edges = {edge for row in rows for edge in row.edges}
     require(set(losses) <= edges, f"sums of edges that no row has: {sorted(set(losses) - edges)}")
     _require_scalars(losses)
-    if _uses(losses, hidden_BTD):
-        raise NotApplicable("its loss is made of hidden states, not of the tokens' nats")
-    own_BT = _own(batch.edges_BT, [task == TASK for task, _ in batch.edges])
-    weights_BT = torch.where(own_BT, batch.weights_BT, 0.0).double()
-    wanted = (float((weights_BT * nll_BT).sum().detach()), float(weights_BT.sum()))
-    got = tuple(sum(_figures(pair)[i] for pair in losses.values()) for i in (0, 1))
-    for name, value, right in zip(("nats", "weights"), got, wanted, strict=True):
-        close = abs(value - right) <= BOUND * abs(right)
-        require(close, f"the {name} of all edges add up to {value:.6g}, but must be {right:.6g}")
+    if capabilities(subject).own_loss:
+        raise NotApplicable(
+            "it declares a loss of its own: edges and finiteness alone were checked"
+        )
+    wanted = _by_hand(batch, nll_BT)
+    for edge in sorted({*wanted, *losses}):
+        figures = _figures(losses[edge]) if edge in losses else [0.0, 0.0]
+        pairs = zip(figures, wanted.get(edge, (0.0, 0.0)), strict=True)
+        for name, (value, right) in zip(("sum", "count"), pairs, strict=True):
+            close = abs(value - right) <= BOUND * abs(right)
+            require(close, f"the {name} of '{edge}' is {value:.6g}, but must be {right:.6g}")
+
+
+def _by_hand(batch: Batch, nll_BT: Tensor) -> dict[str, tuple[float, float]]:
+    """Edge -> (sum of weight x nll, sum of weights) of the task's own rows, position by position."""
+    sums: dict[str, tuple[float, float]] = {}
+    for edges_T, weights_T, nll_T in zip(
+        batch.edges_BT.tolist(), batch.weights_BT.tolist(), nll_BT.tolist(), strict=True
+    ):
+        for number, weight, nll in zip(edges_T, weights_T, nll_T, strict=True):
+            task, edge = batch.edges[number] if number >= 0 else ("", "")
+            if task == TASK:
+                nats, count = sums.get(edge, (0.0, 0.0))
+                sums[edge] = (nats + weight * nll, count + weight)
+    return sums
 
 
 @check("objective")
@@ -147,7 +165,3 @@ def _gradient(losses: EdgeLosses, leaf: Tensor) -> Tensor:
         return torch.zeros_like(leaf)
     (gradient,) = torch.autograd.grad(total, leaf, allow_unused=True, retain_graph=True)
     return torch.zeros_like(leaf) if gradient is None else gradient
-
-
-def _uses(losses: EdgeLosses, leaf: Tensor) -> bool:
-    return bool(_gradient(losses, leaf).any())

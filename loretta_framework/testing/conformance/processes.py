@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from loretta_framework.testing.conformance import children, questions
-from loretta_framework.testing.conformance.checks import check, require
+from loretta_framework.testing.conformance.checks import NotInstalled, check, require
 from loretta_framework.testing.conformance.children import Answer
 from loretta_framework.testing.conformance.sameness import shown
 from loretta_framework.testing.conformance.subject import Subject
@@ -26,7 +26,7 @@ def light_import(subject: Subject) -> None:
     assert child.discovery is not None
     importers = ", ".join(child.discovery.importers)
     require(not child.discovery.importers, f"torch is imported at {importers}")
-    foreign = child.discovery.taken()
+    foreign, _ = child.discovery.taken()
     require(not foreign, f"it imports {', '.join(foreign)}")
 
 
@@ -36,9 +36,14 @@ def works_in_a_spawned_process(subject: Subject) -> None:
 
     Data are loaded in worker processes, and a run on several machines has no common memory. The
     module must be importable by its name there, and nothing may rest on what another process did
-    before: an environment variable, a file in the working directory, a global that was filled.
+    before: an environment variable, a file in the working directory, a global that was filled. Where a
+    package that it needs is absent, this fails: install it, or allow its absence by `may_lack`.
     """
-    _changes(subject).taken()
+    subject.build()
+    answer = _changes(subject)
+    if answer.outcome == "absent":
+        raise NotInstalled(f"it could not be tried: {answer.value}")
+    answer.taken()
 
 
 @check("any")
@@ -49,10 +54,16 @@ def leaves_global_state_alone(subject: Subject) -> None:
     filters, signal handlers and the root logger belong to the user: a component that changes them
     changes other components' results. Draw from a generator of your own
     (`loretta_framework.api.generator`), use `with warnings.catch_warnings()`, and pass a dtype or a
-    thread count to the call that needs it.
+    thread count to the call that needs it. What discovery of the plugin changes is put back by the
+    registry, and fails here all the same.
     """
     changed = _changes(subject).taken()
     require(not changed, f"it changes {'; '.join(changed)}")
+    discovery = children.torchless(subject.plugin).discovery
+    assert discovery is not None
+    if discovery.outcome == "answered":  # `any.light_import` fails where it is not
+        _, note = discovery.value
+        require("importing it changes" not in note, f"its plugin is at fault: {note}")
 
 
 def _changes(subject: Subject) -> Answer:

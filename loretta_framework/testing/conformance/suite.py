@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 from loretta_framework.api.errors import PluginError
@@ -15,9 +16,13 @@ class Conformance:
 
     Attributes:
         plugin: entry-point name of an installed plugin.
+        may_lack: names of optional packages; a component that cannot be tried without one of them is
+            a skip where it is absent. Without, that is a failure: a test run that tried nothing must
+            not look like one that found nothing.
     """
 
     plugin: ClassVar[str] = ""
+    may_lack: ClassVar[tuple[str, ...]] = ()
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
         """Called by pytest: one case for each check of each component."""
@@ -34,6 +39,9 @@ class Conformance:
         import pytest
 
         result = run_check(subject, check)
-        if result.outcome == "not applicable":
+        named = any(
+            re.search(rf"\b{re.escape(package)}\b", result.detail) for package in self.may_lack
+        )
+        if result.outcome == "not applicable" or (result.absent and named):
             pytest.skip(f"{subject.spec.name}: {check.id}: {result.detail}")
         assert not result.failed, str(result)

@@ -111,6 +111,27 @@ def comes_back(subject: Subject) -> None:
 
 
 @check("tokenizer")
+def refuses_other_axes(subject: Subject) -> None:
+    """An array with an axis more than a value has, or flattened, is refused with a `ValueError`.
+
+    A batch of one looks like a value, and flattened it can be taken for another. Compare the shape, or
+    the number of axes, with what a value must have; never `reshape`, `squeeze` or broadcast what was
+    given into it. It is tried where values are numpy arrays.
+    """
+    built = subject.ready()
+    values = [value for value in subject.values() if isinstance(value, np.ndarray) and value.ndim]
+    if not values:
+        raise NotApplicable("its values are no arrays")
+    for value in values:
+        for other in [value[None], *([value.reshape(-1)] if value.ndim > 1 else [])]:
+            outcome = refusal(built.encode, other)
+            text = (
+                f"an array {other.shape} instead of {value.shape} must be refused with a ValueError"
+            )
+            require(outcome.startswith("ValueError"), f"{text}, but encode {outcome or 'took it'}")
+
+
+@check("tokenizer")
 def nothing_is_cut(subject: Subject) -> None:
     """A value that has more tokens than `max_tokens` is refused with a `ValueError`, never cut.
 

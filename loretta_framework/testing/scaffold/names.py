@@ -12,7 +12,9 @@ from loretta_framework.api.errors import InputError
 PLACEHOLDER = "template"
 """In templates this word stands for the plugin's name, and for nothing else."""
 
-_FORM = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_LONGEST = 40
+_FORM = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+"""pip takes several _ for one, and no distribution's name ends with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,13 @@ def _class_name(text: str) -> str:
     return "".join(part.capitalize() for part in text.split("_"))
 
 
+def _can_be_part_of_names(text: str) -> bool:
+    reserved = (
+        text == PLACEHOLDER or keyword.iskeyword(text) or keyword.iskeyword(_class_name(text))
+    )
+    return len(text) <= _LONGEST and bool(_FORM.fullmatch(text)) and not reserved
+
+
 def checked_name(text: str, bundled: Collection[str], installed: Collection[str]) -> PluginName:
     """The name, if a new plugin may have it.
 
@@ -52,10 +61,11 @@ def checked_name(text: str, bundled: Collection[str], installed: Collection[str]
         InputError: it cannot be part of a module's name, or is taken.
     """
     where = f"plugin name '{text}'"
-    if not _FORM.fullmatch(text) or keyword.iskeyword(text) or keyword.iskeyword(_class_name(text)):
+    if not _can_be_part_of_names(text):
         raise InputError(
-            "a plugin's name must be a lower-case letter and then lower-case letters, digits or _ "
-            "(40 at most), and no word of Python's own",
+            "a plugin's name must be a lower-case letter and then lower-case letters, digits or "
+            f"single _ between them ({_LONGEST} at most), no word of Python's own, and not "
+            f"'{PLACEHOLDER}'",
             where=where,
             fix="take a name such as 'tide' or 'rna_seq'",
         )

@@ -19,10 +19,11 @@ _EVERY_KIND = "every_kind"
 
 def package_files(kind: str, name: PluginName) -> dict[str, str]:
     """What a new package consists of: path within it, with slashes -> content."""
-    files = {}
+    files: dict[str, str] = {}
     for folder in (_TEMPLATES / _EVERY_KIND, _TEMPLATES / kind):
         for path in _files(folder):
             place = name.replaced(path.relative_to(folder).as_posix())
+            assert place not in files, f"two templates become {place}"
             files[place] = name.replaced(path.read_text(encoding="utf-8"))
     return files
 
@@ -33,12 +34,11 @@ def write_package(kind: str, name: PluginName, out: Path) -> None:
     Raises:
         InputError: `out` exists already, or cannot be written.
     """
-    if out.exists() or out.is_symlink():
-        raise InputError(
-            "it exists already", where=str(out), fix="name another folder with --out, or remove it"
-        )
     aside = out.parent / f".{out.name}.tmp-{secrets.token_hex(6)}"
     try:
+        if out.exists() or out.is_symlink():
+            fix = "name another folder with --out, or remove it"
+            raise InputError("it exists already", where=str(out), fix=fix)
         for place, content in package_files(kind, name).items():
             path = aside / place
             path.parent.mkdir(parents=True, exist_ok=True)

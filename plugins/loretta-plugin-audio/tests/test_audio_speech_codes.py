@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
 import os
-import platform
 import re
 import tarfile
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from importlib import metadata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +17,8 @@ from loretta_plugin_audio.mfcc_bytes import MfccBytes
 from loretta_plugin_audio.mulaw import Mulaw
 from loretta_plugin_audio.settings import MelCodesSettings, MfccBytesSettings, MulawSettings
 
+from loretta_framework.testing.results import keep_result
+
 FSDD = Path(os.environ.get("LORETTA_TEST_DATA", "absent")) / "fsdd" / "fsdd_4speakers.tar"
 DATA = "FSDD, 4 speakers, 2000 recordings"
 GATE = 0.9
@@ -30,22 +28,6 @@ JUDGES = 3
 def soak(test: Any) -> Any:
     absent = pytest.mark.skipif(not FSDD.is_file(), reason="LORETTA_TEST_DATA has no fsdd")
     return pytest.mark.soak(absent(test))
-
-
-def keep(name: str, figures: Mapping[str, Any]) -> None:
-    """Write the figures into the folder that LORETTA_RESULTS names; without it, drop them."""
-    folder = os.environ.get("LORETTA_RESULTS")
-    if not folder:
-        return
-    about = {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-        "python": platform.python_version(),
-        "loretta-plugin-audio": metadata.version("loretta-plugin-audio"),
-    }
-    file = Path(folder) / f"{datetime.now(UTC):%Y-%m-%d}-{name}.json"
-    aside = file.with_suffix(".tmp")
-    aside.write_text(json.dumps({**about, **figures}, indent=1) + "\n")
-    os.replace(aside, file)
 
 
 def recordings() -> list[tuple[int, str, int, bytes]]:
@@ -126,7 +108,11 @@ def test_spoken_digits_keep_nine_tenths_of_a_judges_accuracy() -> None:
     judges = Judges(COMPONENTS[MEL[0]](), *split())
     fits = {name: [judges.verdict(COMPONENTS[name](), seed) for seed in range(3)] for name in MEL}
     kept = {name: round(float(np.mean([f["kept"] for f in fits[name]])), 4) for name in MEL}
-    keep("speech-codes", {"data": DATA, "kept": kept, "fits": fits})
+    keep_result(
+        "speech-codes",
+        {"data": DATA, "kept": kept, "fits": fits},
+        distribution="loretta-plugin-audio",
+    )
     assert judges.real >= 0.9
     assert kept["mel_codes, 256 codes"] >= GATE, kept
 
@@ -136,7 +122,9 @@ def test_spoken_digits_keep_nine_tenths_of_a_judges_accuracy() -> None:
 def test_what_is_not_compressed_keeps_all(name: str) -> None:
     judges = Judges(COMPONENTS[name](), *split())
     figures = judges.verdict(COMPONENTS[name](), 0)
-    keep(f"speech-codes-{name}", {"data": DATA, **figures})
+    keep_result(
+        f"speech-codes-{name}", {"data": DATA, **figures}, distribution="loretta-plugin-audio"
+    )
     assert judges.real >= 0.9
     assert figures["kept"] >= 0.97, figures
 
@@ -150,7 +138,11 @@ def test_a_speaker_whom_nobody_heard(speaker: str) -> None:
     train, test = [[row for row in found if (row[1] == speaker) == at] for at in (False, True)]
     judges = Judges(COMPONENTS[MEL[0]](), train, test)
     figures = {name: judges.verdict(COMPONENTS[name](), 0) for name in MEL}
-    keep(f"speech-codes-without-{speaker}", {"data": DATA, "fits": figures})
+    keep_result(
+        f"speech-codes-without-{speaker}",
+        {"data": DATA, "fits": figures},
+        distribution="loretta-plugin-audio",
+    )
     assert figures[MEL[1]]["restored"] > 0.3, figures  # chance is 0.1
 
 

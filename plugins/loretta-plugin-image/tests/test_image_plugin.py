@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import pickle
 import subprocess
 import sys
 import tarfile
@@ -14,14 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from loretta_plugin_image import register_modalities
 from loretta_plugin_image.patch_codes import PatchCodes
 from loretta_plugin_image.pixels import Pixels
 from loretta_plugin_image.settings import PatchCodesSettings, PixelsSettings, WarpSettings
 from PIL import Image
 from pydantic import ValidationError
 
-from loretta_framework.api.protocols import Augmenting, FittedTokenizer, Judgeable, Tokenizer
 from loretta_framework.api.random import generator
 
 DATA = os.environ.get("LORETTA_TEST_DATA")
@@ -56,35 +53,6 @@ def saved(picture: Image.Image, form: str, **options: object) -> bytes:
     return file.getvalue()
 
 
-def test_the_module_is_light() -> None:
-    code = (
-        "import sys, loretta_plugin_image\n"
-        "heavy = {'torch', 'PIL', 'numpy', 'pydantic'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-        "import loretta_plugin_image.settings\n"
-        "heavy = {'torch', 'PIL', 'numpy'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_what_is_registered_can_be_built() -> None:
-    specs: list = []
-    register_modalities(specs.append)
-    found = {spec.name: spec for spec in specs}
-    assert {name: spec.capabilities.fitted for name, spec in found.items()} == {
-        "image.pixels": False,
-        "image.patch_codes": True,
-    }
-    for spec in found.values():
-        built = spec.build(spec.settings_class()(height=4, width=6), None)
-        assert isinstance(built, Tokenizer)
-        assert isinstance(built, Judgeable)
-        assert isinstance(built, FittedTokenizer) == spec.capabilities.fitted
-        assert isinstance(built, Augmenting) == spec.capabilities.fitted
-        assert spec.settings_class()(height=4, width=6).bounds().fixed_length
-
-
 @settings(max_examples=60, deadline=None)
 @given(
     height=st.integers(1, 9),
@@ -114,24 +82,6 @@ def test_pixels_are_in_reading_order_with_channels_last() -> None:
     assert np.array_equal(built.encode(value), np.arange(12))
 
 
-@settings(max_examples=60, deadline=None)
-@given(ids=st.lists(st.integers(0, 15), min_size=6, max_size=6))
-def test_any_codes_decode_to_a_value(ids: list[int]) -> None:
-    built = _fitted_once()
-    value = built.decode(np.array(ids, np.int64))
-    assert np.array_equal(built.checked(value), value)
-    assert built.encode(value).shape == (6,)
-
-
-_BUILT: list[PatchCodes] = []
-
-
-def _fitted_once() -> PatchCodes:
-    if not _BUILT:
-        _BUILT.append(fitted())
-    return _BUILT[0]
-
-
 @pytest.mark.parametrize("channels", [1, 3])
 def test_patches_are_in_reading_order_and_come_back(channels: int) -> None:
     value = pictures(1, channels)[0]
@@ -159,44 +109,6 @@ def test_constant_images_stay_in_bounds(value: np.ndarray) -> None:
     alone = codes(codebook_size=16)
     assert alone.fit([value.astype(np.float32)], 0)["codes_used"] == 1
     assert np.array_equal(alone.decode(np.arange(6) + 10), value.astype(np.float32))
-
-
-def test_the_fit_is_the_same_in_another_process(tmp_path: Path) -> None:
-    code = (
-        "import sys, pathlib, numpy as np\n"
-        "from loretta_plugin_image.patch_codes import PatchCodes\n"
-        "from loretta_plugin_image.settings import PatchCodesSettings\n"
-        "built = PatchCodes(PatchCodesSettings(height=4, width=6, codebook_size=16,"
-        " augment={'shift': 0.5, 'noise': 0.1}))\n"
-        "built.fit(np.load(sys.argv[2]), int(sys.argv[3]))\n"
-        "built.save(pathlib.Path(sys.argv[1]))\n"
-    )
-    np.save(tmp_path / "values.npy", np.stack(pictures()))
-    found = []
-    for hash_seed, seed in (("1", "0"), ("2", "0"), ("1", "1")):
-        folder = tmp_path / f"{hash_seed}-{seed}"
-        command = [sys.executable, "-c", code, str(folder), str(tmp_path / "values.npy"), seed]
-        subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": hash_seed})
-        found.append((folder / "codebook.npy").read_bytes())
-    assert found[0] == found[1]
-    assert found[0] != found[2]
-
-
-def test_saved_loaded_and_pickled_are_equal(tmp_path: Path) -> None:
-    built = fitted()
-    built.save(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["codebook.json", "codebook.npy"]
-    loaded = codes(codebook_size=16)
-    loaded.load(tmp_path)
-    pickled = pickle.loads(pickle.dumps(built))
-    for value in pictures():
-        ids = built.encode(value)
-        assert np.array_equal(loaded.encode(value), ids)
-        assert np.array_equal(pickled.encode(value), ids)
-        assert np.array_equal(pickled.decode(ids), built.decode(ids))
-    assert np.array_equal(
-        pickle.loads(pickle.dumps(pixels())).encode(value), pixels().encode(value)
-    )
 
 
 def test_what_cannot_be_loaded_is_refused(tmp_path: Path) -> None:

@@ -84,11 +84,11 @@ def test_the_products_equal_the_recurrence(case: tuple[int, list[list[int]]], mo
         total = total + (state_BHPN * state_BHPN).sum()
         results.append([y_BTHP, state_BHPN, *torch.autograd.grad(total, traced)])
     for got, wanted in zip(*results, strict=True):
-        most_allowed = 2e-5 * max(1.0, float(wanted.detach().abs().max()))
+        most_allowed = 2e-6 * float(wanted.detach().abs().max())
         assert float((got - wanted).detach().abs().max()) <= most_allowed
 
 
-def test_padding_hands_the_state_on_bit_for_bit() -> None:
+def test_padding_hands_the_state_on() -> None:
     x, dt, a, b, c, segments, state = drawn(13, [[13], [13]], 0.5)
     _, before = ssd(x[:, :6], dt[:, :6], a, b[:, :6], c[:, :6], segments[:, :6], state, 8)
     dt = dt.clone()
@@ -104,6 +104,30 @@ def test_the_chunk_changes_rounding_only() -> None:
     whole, _ = ssd(*given, 64)
     for chunk in (1, 5, 16):
         torch.testing.assert_close(ssd(*given, chunk)[0], whole, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("chunk", [64, 256, 1024])
+def test_long_chunks_lose_no_digits(chunk: int) -> None:
+    given = drawn(1024, [[1024], [100, 924]], 6.0)
+    exact = [part.double() if part.is_floating_point() else part for part in given]
+    wanted, _ = sequential(*exact)
+    error = float((ssd(*given, chunk)[0] - wanted).abs().max())
+    assert error <= 1e-6 * float(wanted.abs().max())
+
+
+def test_no_tokens_leave_the_state_as_it_is() -> None:
+    *given, state = drawn(1, [[1], [1]], 0.5)
+    x, dt, a, b, c, segments = given
+    y, after = ssd(x[:, :0], dt[:, :0], a, b[:, :0], c[:, :0], segments[:, :0], state, 8)
+    assert y.shape == (2, 0, 2, 3)
+    assert torch.equal(after, state)
+    model = Mamba2(Mamba2Settings(**TRIAL.settings), PLAIN)
+    nothing = torch.zeros(2, 0, dtype=torch.int64)
+    layout = SequenceLayout(nothing, nothing, torch.zeros(1, dtype=torch.int32), 0, packed=False)
+    assert model(torch.zeros(2, 0, 16), layout).shape == (2, 0, 16)
+    cache = model.new_cache(2, 4)
+    assert model.extend(torch.zeros(2, 0, 16), layout, cache).shape == (2, 0, 16)
+    assert not cache.state_LBHPN.any()
 
 
 def test_the_convolution_stays_in_its_document() -> None:
@@ -163,7 +187,7 @@ def test_the_whole_model_equals_the_formulas() -> None:
     fast, reference = x_TD.clone().requires_grad_(), x_TD.clone().requires_grad_()
     got = model(fast[None], layout)[0]
     wanted = torch.cat([slow(model, part) for part in reference.split(lengths)])
-    torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(got, wanted, rtol=0, atol=1e-5 * float(wanted.detach().abs().max()))
     names, parameters = zip(*model.named_parameters(), strict=True)
     weights = torch.linspace(-1, 1, got.numel()).view_as(got)
     grads = [
@@ -171,5 +195,5 @@ def test_the_whole_model_equals_the_formulas() -> None:
         for out, leaf in ((got, fast), (wanted, reference))
     ]
     for name, one, other in zip(("x", *names), *grads, strict=True):
-        scale = max(1.0, float(other.abs().max()))
-        torch.testing.assert_close(one, other, rtol=0, atol=3e-5 * scale, msg=name)
+        most_allowed = 1e-5 * float(other.abs().max())
+        torch.testing.assert_close(one, other, rtol=0, atol=most_allowed, msg=name)

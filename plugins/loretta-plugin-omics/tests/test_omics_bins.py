@@ -220,9 +220,45 @@ def damage_absent(folder: Path) -> None:
     (folder / "features.json").unlink()
 
 
+def damage_table(columns: Any, change: Any) -> Any:
+    """Change columns of the table of 8 bins: 7 cuts, 8 medians, 8 lower, 8 upper, mean, deviation."""
+
+    def damage(folder: Path) -> None:
+        table = np.load(folder / "bins.npy")
+        table[:, columns] = change(table[:, columns])
+        np.save(folder / "bins.npy", table)
+
+    return damage
+
+
+def damage_features(features: Any) -> Any:
+    def damage(folder: Path) -> None:
+        (folder / "features.json").write_text(json.dumps({"bins": 8, "features": features}))
+
+    return damage
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
+        (damage_table(slice(None), lambda part: part * np.nan), "the cuts between bins"),
+        (damage_table(slice(7, 31), lambda part: part * np.nan), "must be finite, or all be NaN"),
+        (damage_table(30, lambda part: part * np.nan), "must be finite, or all be NaN"),
+        (damage_table(31, lambda part: part + np.inf), "must be finite, or all be NaN"),
+        (damage_table(slice(7, 15), lambda part: part + 99), "must lie between its ends"),
+        (damage_table(slice(23, 31), lambda part: part - 99), "must lie between its ends"),
+        (damage_table(slice(7, 31), lambda part: part[:, ::-1]), "must lie between its ends"),
+        (
+            damage_table(
+                slice(7, 31), lambda part: part.reshape(2, 3, 8)[..., ::-1].reshape(2, 24)
+            ),
+            "the medians of bins must ascend",
+        ),
+        (damage_table(32, np.negative), "standard deviations must not be negative"),
+        (damage_features("ab"), "must be a list of texts, each once"),
+        (damage_features(["a", "a"]), "must be a list of texts, each once"),
+        (damage_features(["a", ["b"]]), "must be a list of texts, each once"),
+        (damage_features(["a", ""]), "must be a list of texts, each once"),
         (damage_order, "the cuts between bins must ascend"),
         (damage_shape, r"must be one float32 array \(2, 33\)"),
         (damage_names, "the bins cannot be read"),
@@ -236,6 +272,16 @@ def test_damaged_state_is_refused(tmp_path: Path, damage: Any, message: str) -> 
     damage(tmp_path)
     with pytest.raises(ValueError, match=message):
         build(BinsSettings(features=2, bins=8)).load(tmp_path)
+
+
+def test_state_with_a_feature_that_was_never_measured_comes_back(tmp_path: Path) -> None:
+    tokenizer, _ = fitted([[1, math.nan], [2, math.nan]])
+    tokenizer.save(tmp_path)
+    same = build(BinsSettings(features=2, bins=8))
+    same.load(tmp_path)
+    value = same.parse([2, 5])
+    np.testing.assert_array_equal(same.encode(value), tokenizer.encode(value))
+    assert same.encode(value)[1] == 8
 
 
 def test_nothing_works_before_the_fit(tmp_path: Path) -> None:

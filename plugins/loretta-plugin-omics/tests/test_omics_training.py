@@ -106,6 +106,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.soak
 def test_bins_are_fitted_on_training_rows_only(trained: Path, tmp_path: Path) -> None:
     test = patients(trained, "test")
     other = prepared(tmp_path / "other", changed_tables(tmp_path / "tables", set(test)))
@@ -120,6 +121,7 @@ def test_bins_are_fitted_on_training_rows_only(trained: Path, tmp_path: Path) ->
         np.testing.assert_array_equal(table, original)
 
 
+@pytest.mark.soak
 def test_a_protein_profile_from_mirna(trained: Path) -> None:
     row = next(iter(read_table(DATA / "test_mirna.csv.gz").values()))
     lines = (row, (str(value) for value in row.values()))

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
 
 @cache
 def digits() -> list[tuple[int, list[list[list[int]]]]]:
-    """(digit, strokes) of all samples; writers follow one another."""
+    """(digit, strokes) of all samples."""
     samples: list[tuple[int, list[list[list[int]]]]] = []
     for line in gzip.decompress(DATA.read_bytes()).decode().splitlines():
         words = line.split()
@@ -53,14 +53,13 @@ def shape_of(value: Any) -> Any:
 @pytest.mark.parametrize(
     ("tokenizer", "kept", "train"),
     [
-        (Levels(LevelsSettings(**PEN, levels=48)), 0.985, 2000),
-        (PatchCodes(PatchCodesSettings(**PEN, patch=3, codes=256)), 0.95, 1000),
+        (Levels(LevelsSettings(**PEN, levels=48)), 0.985, 1200),
+        (PatchCodes(PatchCodesSettings(**PEN, patch=3, codes=256)), 0.95, 1200),
     ],
 )
 def test_a_classifier_keeps_its_accuracy(tokenizer: Any, kept: float, train: int) -> None:
-    """The nearest neighbour knows other writers' originals; it judges originals and what decoding
-    gave."""
-    known, asked = digits()[:train], digits()[5500:6000]
+    """A nearest neighbour that knows other rows judges originals, and what decoding gave."""
+    known, asked = digits()[:train], digits()[5500:5900]
     known_values = [tokenizer.parse(strokes) for _, strokes in known]
     tokenizer.fit(known_values, 0)
     values = [tokenizer.parse(strokes) for _, strokes in asked]

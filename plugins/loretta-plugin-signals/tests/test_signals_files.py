@@ -81,7 +81,7 @@ def test_read_takes_back_what_write_made(value: Any, grid: dict[str, Any]) -> No
         (b"\n", "csv", "must hold at least one row, but is empty"),
         (b"x,y\n", "csv", "with at least one step, but has the shape \\(0, 2\\)"),
         (b"x,y\n1,inf\n", "csv", "must be finite, but some are infinite"),
-        (b"x,y\n1,\n", "csv", "channel 'y': missing steps in a row must be at most 0"),
+        (b"x,y\n1,\n3,4\n", "csv", "channel 'y': missing steps in a row must be at most 0"),
         (b"x,y\n1,1e300\n", "csv", "must fit float32, but are too large"),
         (b"# rate: 5\nx,y\n1,2\n", "csv", "keep steps as recorded"),
         (b'x,y\n1,"' + b"9" * 140_000 + b'"', "csv", "the table cannot be read"),

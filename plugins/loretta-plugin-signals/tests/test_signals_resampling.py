@@ -48,7 +48,7 @@ def test_irregular_times_of_a_line_give_a_line(
     gaps: list[float], start: float, slope: float, resampling: str
 ) -> None:
     times = 1000 + np.concatenate([[0], np.cumsum(gaps)])
-    modality = levels(rate=4.0, seconds=50.0, time="t", resampling=resampling)
+    modality = levels(rate=4.0, seconds=50.0, time="t", resampling=resampling, max_gap=200)
     value = modality.parse({"t": times, "c0": start + slope * (times - 1000)})[:, 0]
     assert len(value) == int((times[-1] - times[0]) * 4 + 1e-6) + 1
     expected = start + slope * np.arange(len(value)) / 4
@@ -120,6 +120,33 @@ def test_gaps_are_interpolated_up_to_the_limit(gap: int, allowed: int, before: i
             ValueError, match=f"at most {allowed} \\(setting max_gap\\).* are {gap}"
         ):
             modality.parse(holed)
+
+
+def test_a_channel_without_values_is_refused() -> None:
+    with pytest.raises(ValueError, match="channel 'c0' must hold a value, but all are missing"):
+        levels(longest=9, max_gap=9).parse([None, None])
+
+
+HOLE = {"t": [0, 0.1, 0.2, 15.0, 15.1], "c0": [1, 2, 3, 4, 5]}
+
+
+def test_rows_that_the_time_column_leaps_over_are_missing() -> None:
+    with pytest.raises(ValueError, match=r"at most 0 \(setting max_gap\), but are 14[78]") as error:
+        levels(rate=10.0, seconds=20.0, time="t").parse(HOLE)
+    assert "between rows 3 and 4, at 0.2 and 15 s from the start" in str(error.value)
+    value = levels(rate=10.0, seconds=20.0, time="t", max_gap=148).parse(HOLE)
+    assert len(value) == 152
+
+
+def test_merely_uneven_times_and_the_pause_between_strokes_are_no_gap() -> None:
+    uneven = {"t": [0, 0.1, 0.2, 0.55, 0.65], "c0": [1, 2, 3, 4, 5]}
+    assert len(levels(rate=10.0, seconds=20.0, time="t").parse(uneven)) == 7
+    settings = {"channels": ["x", "p"], "pen": "p", "time": "t", "steps": 8}
+    pen = Levels(LevelsSettings.model_validate(settings))
+    strokes = {"t": HOLE["t"], "x": HOLE["c0"], "p": [0, 0, 0, 1, 0]}
+    assert len(pen.parse(strokes)) == 8
+    with pytest.raises(ValueError, match="between rows 3 and 4"):
+        pen.parse({**strokes, "p": [0, 1, 0, 0, 0]})
 
 
 def test_gaps_at_the_ends_are_held() -> None:

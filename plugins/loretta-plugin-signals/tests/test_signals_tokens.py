@@ -183,4 +183,6 @@ def test_networks_give_a_vector_a_patch(kind: Any) -> None:
 
 
 def test_without_a_network_patches_are_vectors() -> None:
-    assert Patches(PatchesSettings(channels=2, steps=16, patch=4)).network() is None
+    patches = Patches(PatchesSettings(channels=2, steps=16, patch=4))
+    assert patches.network() is None
+    assert patches.width == patches.preprocess(waves(1)[0]).shape[1] == 8

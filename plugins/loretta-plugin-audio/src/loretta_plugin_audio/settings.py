@@ -7,18 +7,14 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from loretta_framework.api import Bounds
-from loretta_plugin_audio.sound_settings import SoundSettings, WaveSettings
+from loretta_plugin_audio.sound_settings import FrameSettings, WaveSettings
 
 
-class MelCodesSettings(WaveSettings):
+class MelCodesSettings(FrameSettings, WaveSettings):
     """Settings of `audio.mel_codes`."""
 
     codebook_size: int = Field(default=128, ge=2, le=65_536, description="Codes of a token.")
     n_mels: int = Field(default=32, ge=4, le=256, description="Mel bands up to half the rate.")
-    window_seconds: float = Field(
-        default=0.032, gt=0, le=1, description="Length of the Hann window of a frame."
-    )
-    hop_seconds: float = Field(default=0.016, gt=0, le=1, description="Time between frames.")
     frames_per_token: int = Field(default=3, ge=1, le=64, description="Frames that one code names.")
     floor_db: float = Field(
         default=-66.0,
@@ -45,16 +41,6 @@ class MelCodesSettings(WaveSettings):
                 "be made from a spectrogram"
             )
         return self
-
-    @property
-    def window(self) -> int:
-        """Window length in samples."""
-        return round(self.window_seconds * self.sample_rate)
-
-    @property
-    def hop(self) -> int:
-        """Samples between frames."""
-        return round(self.hop_seconds * self.sample_rate)
 
     @property
     def token_samples(self) -> int:
@@ -92,7 +78,7 @@ class MulawSettings(WaveSettings):
         return Bounds(self.levels, self.min_tokens, self.max_tokens)
 
 
-class MfccBytesSettings(SoundSettings):
+class MfccBytesSettings(FrameSettings):
     """Settings of `audio.mfcc_bytes`. The defaults give the 39 x 13 values of SVL-MNIST."""
 
     sample_rate: int = Field(
@@ -131,16 +117,6 @@ class MfccBytesSettings(SoundSettings):
                 f"coefficients must not exceed n_mels, but {self.coefficients} > {self.n_mels}"
             )
         return self
-
-    @property
-    def window(self) -> int:
-        """Window length in samples."""
-        return round(self.window_seconds * self.sample_rate)
-
-    @property
-    def hop(self) -> int:
-        """Samples between frames."""
-        return round(self.hop_seconds * self.sample_rate)
 
     @property
     def samples(self) -> int:

@@ -47,6 +47,25 @@ class SoundSettings(ModalitySettings):
         return self
 
 
+class FrameSettings(SoundSettings):
+    """Of a modality that cuts a clip into overlapping frames."""
+
+    window_seconds: float = Field(
+        default=0.032, gt=0, le=1, description="Length of the Hann window of a frame."
+    )
+    hop_seconds: float = Field(default=0.016, gt=0, le=1, description="Time between frames.")
+
+    @property
+    def window(self) -> int:
+        """Window length in samples."""
+        return round(self.window_seconds * self.sample_rate)
+
+    @property
+    def hop(self) -> int:
+        """Samples between frames."""
+        return round(self.hop_seconds * self.sample_rate)
+
+
 class SoundChanges(Settings):
     """Largest random change of a clip; each is drawn uniformly up to its bound."""
 

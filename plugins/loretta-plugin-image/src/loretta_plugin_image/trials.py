@@ -67,13 +67,13 @@ VQ = Trial(
         "codebook_size": 16,
         "hidden": 8,
         "blocks": 1,
-        "steps": 40,
+        "steps": 60,
         "batch": 16,
         "augment": {"shift": 0.5},
     },
     values=examples,
     distance=mean_error,
-    max_distance=0.4,
+    max_distance=0.45,
     refused=wrong_sizes,
 )
 

@@ -36,18 +36,60 @@ Convolve: TypeAlias = "Callable[[Tensor, Tensor, Tensor, Tokens], Tensor]"
 
 Note: TypeAlias = Callable[[str, str, str], None]
 
+KEY = "backbone.settings.kernel"
+
+
+def takes(x: Tensor) -> bool:
+    """Whether the compiled kernels can compute with a tensor, told by where it lies."""
+    return x.is_cuda
+
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
     """What whole sequences are computed with; steps with a cache always take the plain forms.
 
+    A model moves between devices, so each call looks where its tensor lies.
+
     Attributes:
-        scan: the recurrence.
-        convolve: the short convolution with its activation.
+        scan: the recurrence on CUDA tensors; None: in plain torch.
+        convolve: the short convolution with its activation, likewise.
+        asked: the recipe names mamba-ssm, so training takes it or fails.
+        missing: why mamba-ssm cannot be imported, where it is asked for.
     """
 
-    scan: Scan
-    convolve: Convolve
+    scan: Scan | None = None
+    convolve: Convolve | None = None
+    asked: bool = False
+    missing: str = ""
+
+    def scan_for(self, x_BTHP: Tensor, training: bool) -> Scan:
+        """The recurrence for such an input.
+
+        Raises:
+            MissingDependencyError: a model is trained that asks for mamba-ssm, which is not there.
+            UserError: likewise, on another device than a CUDA one.
+        """
+        if self.asked and training:
+            self._require(x_BTHP)
+        return self.scan if self.scan and takes(x_BTHP) else ssd
+
+    def convolve_for(self, x_BTE: Tensor) -> Convolve:
+        """The convolution for such an input."""
+        return self.convolve if self.convolve and takes(x_BTE) else plain_convolve
+
+    def _require(self, x: Tensor) -> None:
+        if self.scan is None:
+            raise MissingDependencyError(
+                f"kernel 'mamba_ssm' needs mamba-ssm, which cannot be imported: {self.missing}",
+                where=KEY,
+                fix=f"{INSTALL}, or use kernel: auto",
+            )
+        if not takes(x):
+            raise UserError(
+                f"kernel 'mamba_ssm' trains on a CUDA device, but the model lies on {x.device}",
+                where=KEY,
+                fix="use kernel: auto, which takes plain torch here",
+            )
 
 
 def plain_convolve(x_BTE: Tensor, weight_EK: Tensor, bias_E: Tensor, tokens: Tokens) -> Tensor:
@@ -56,50 +98,42 @@ def plain_convolve(x_BTE: Tensor, weight_EK: Tensor, bias_E: Tensor, tokens: Tok
     return functional.silu(convolve(window_BTE, weight_EK, bias_E, tokens.layout.positions_BT))
 
 
-PLAIN = Kernels(ssd, plain_convolve)
+PLAIN = Kernels()
 
 
 def choose_kernels(settings: Mamba2Settings, note: Note) -> Kernels:
     """The kernels that the settings ask for, or that are there; each choice is noted with its reason.
 
-    Raises:
-        MissingDependencyError: mamba-ssm is asked for by name and cannot be imported.
-        UserError: it is asked for where there is no CUDA device.
+    A run that was trained with kernels is used on any machine, so what is absent is no error here.
     """
     if settings.kernel == "reference":
-        note("backbone.settings.kernel", "reference", "asked for in the recipe")
+        note(KEY, "reference", "asked for in the recipe")
         return PLAIN
-    asked = settings.kernel == "mamba_ssm"
-    scan, why = _asked_scan() if asked else _found_scan()
-    note("backbone.settings.kernel", "mamba_ssm" if scan else "reference", why)
+    asked, missing = settings.kernel == "mamba_ssm", ""
+    if asked:
+        scan, missing = _asked_scan()
+        why = f"; it cannot train here: {missing}" if missing else ""
+        note(KEY, "mamba_ssm", f"asked for in the recipe{why}")
+    else:
+        scan, why = _found_scan()
+        note(KEY, "mamba_ssm" if scan else "reference", why)
     convolution, why = _found_convolution(settings)
-    note("mamba2 convolution", "causal_conv1d" if convolution else "torch", why)
-    return Kernels(scan or ssd, convolution or plain_convolve)
+    note("backbone.convolution", "causal_conv1d" if convolution else "torch", why)
+    return Kernels(scan, convolution, asked, missing)
 
 
-def _asked_scan() -> tuple[Scan, str]:
+def _asked_scan() -> tuple[Scan | None, str]:
     try:
-        scan = _import_scan()
+        return _import_scan(), ""
     except (ImportError, OSError, RuntimeError) as error:
-        raise MissingDependencyError(
-            f"kernel 'mamba_ssm' needs mamba-ssm, which cannot be imported: {error}",
-            where="backbone.settings.kernel",
-            fix=f"{INSTALL}, or use kernel: auto",
-        ) from error
-    if not torch.cuda.is_available():
-        raise UserError(
-            "kernel 'mamba_ssm' needs a CUDA device, and there is none",
-            where="backbone.settings.kernel",
-            fix="use kernel: auto, which takes plain torch here",
-        )
-    return scan, "asked for in the recipe"
+        return None, str(error)
 
 
 def _found_scan() -> tuple[Scan | None, str]:
     if not torch.cuda.is_available():
         return None, "mamba-ssm needs a CUDA device, and there is none"
     try:
-        return _import_scan(), "mamba-ssm is installed and there is a CUDA device"
+        return _import_scan(), "mamba-ssm is installed, for tensors on the CUDA device"
     except (ImportError, OSError, RuntimeError) as error:
         return None, f"mamba-ssm cannot be imported ({error}); to have it: {INSTALL}"
 
@@ -112,7 +146,7 @@ def _found_convolution(settings: Mamba2Settings) -> tuple[Convolve | None, str]:
         text = f"takes 2 to 4 taps and multiples of 8 channels, not {settings.conv} and {channels}"
         return None, f"causal-conv1d {text}"
     try:
-        return _import_convolution(), "causal-conv1d is installed and there is a CUDA device"
+        return _import_convolution(), "causal-conv1d is installed, for tensors on the CUDA device"
     except (ImportError, OSError, RuntimeError) as error:
         return None, f"causal-conv1d cannot be imported ({error}); to have it: {INSTALL}"
 

@@ -60,11 +60,12 @@ class Mixer(nn.Module):
         self.inward = nn.Linear(settings.width, inner + self.channels + heads, bias=False)
         self.conv_weight = nn.Parameter(torch.empty(self.channels, settings.conv))
         self.conv_bias = nn.Parameter(torch.zeros(self.channels))
-        self.A_log = nn.Parameter(torch.empty(heads).uniform_(*A_RANGE).log())
+        rates_H = torch.empty(heads, dtype=torch.float32).uniform_(*A_RANGE)
+        self.A_log = nn.Parameter(rates_H.log())
         low, high = (math.log(edge) for edge in DT_RANGE)
-        dt_H = torch.empty(heads).uniform_(low, high).exp()
+        dt_H = torch.empty(heads, dtype=torch.float32).uniform_(low, high).exp()
         self.dt_bias = nn.Parameter(dt_H + torch.log(-torch.expm1(-dt_H)))  # softplus gives dt
-        self.D = nn.Parameter(torch.ones(heads))
+        self.D = nn.Parameter(torch.ones(heads, dtype=torch.float32))
         self.norm = RMSNorm(inner)
         self.outward = nn.Linear(inner, settings.width, bias=False)
         nn.init.normal_(self.inward.weight, std=settings.width**-0.5)
@@ -77,14 +78,16 @@ class Mixer(nn.Module):
         """Outputs (B, T, D) with the convolution's last inputs and the state after the last token.
 
         Without `conv_BKE` and `state_BHPN` every document starts here, and no inputs come back.
+
+        Raises:
+            MissingDependencyError, UserError: it is trained with kernels that are not there.
         """
         settings = self.settings
         sizes = [settings.inner, self.channels, settings.heads]
         gate, mixed_BTE, dt = torch.split(self.inward(x_BTD), sizes, dim=-1)
         if conv_BKE is None:
-            convolved_BTE = self.kernels.convolve(
-                mixed_BTE, self.conv_weight, self.conv_bias, tokens
-            )
+            convolve_whole = self.kernels.convolve_for(mixed_BTE)
+            convolved_BTE = convolve_whole(mixed_BTE, self.conv_weight, self.conv_bias, tokens)
         else:
             window_BTE = torch.cat([conv_BKE.to(mixed_BTE.dtype), mixed_BTE], dim=1)
             convolved_BTE = functional.silu(
@@ -97,8 +100,9 @@ class Mixer(nn.Module):
         x_BTHP = torch.unflatten(x_BTE, -1, heads)
         dt_BTH = functional.softplus(dt.float() + self.dt_bias.float()) * tokens.real_BT[..., None]
         a_H = -self.A_log.float().exp()
-        scan = ssd if state_BHPN is not None else self.kernels.scan
+        scan = ssd
         if state_BHPN is None:
+            scan = self.kernels.scan_for(x_BTHP, self.training)
             state_BHPN = dt_BTH.new_zeros(len(x_BTD), *heads, settings.state)
         y_BTHP, state_BHPN = scan(
             x_BTHP, dt_BTH, a_H, b_BTN, c_BTN, tokens.segments_BT, state_BHPN, settings.chunk
@@ -178,9 +182,5 @@ class Mamba2Cache:
 
 
 def build_mamba2(settings: Mamba2Settings, context: BuildContext) -> Mamba2:
-    """Factory of `mamba.mamba2`; notes which kernels it took and why.
-
-    Raises:
-        MissingDependencyError, UserError: the recipe asks for kernels that are not there.
-    """
+    """Factory of `mamba.mamba2`; notes which kernels it took and why."""
     return Mamba2(settings, choose_kernels(settings, context.note))

@@ -25,11 +25,13 @@ class Mamba2Settings(Settings):
     state: Positive = Field(default=64, description="Numbers remembered for each inner channel.")
     conv: Positive = Field(default=4, description="Tokens that the short convolution sees.")
     chunk: Positive = Field(
-        default=64, description="Tokens that are computed as one product; changes speed only."
+        default=64,
+        description="Tokens that are computed as one product; changes speed and rounding only.",
     )
     kernel: Literal["auto", "reference", "mamba_ssm"] = Field(
         default="auto",
-        description="reference: plain torch. mamba_ssm: its CUDA kernels. auto: those, where they are.",
+        description="reference: plain torch. mamba_ssm: training takes its CUDA kernels or fails. "
+        "auto: those, where they are.",
     )
 
     @model_validator(mode="after")

@@ -42,7 +42,10 @@ def ssd(
         state_BHPN: float32 state before the first token.
         chunk: tokens of a product.
     """
-    tokens, size = x_BTHP.shape[1], min(chunk, x_BTHP.shape[1])
+    tokens = x_BTHP.shape[1]
+    if not tokens:
+        return x_BTHP.float(), state_BHPN
+    size = min(chunk, tokens)
     room = -tokens % size
     if room:
         last_B1 = segments_BT[:, -1:].expand(-1, room)
@@ -55,46 +58,33 @@ def ssd(
         torch.unflatten(part, 1, (-1, size)) for part in (x_BTHP, dt_BTH, b_BTN, c_BTN, segments_BT)
     )
     x_BCHQP = (x_BCQHP.float() * dt_BCQH[..., None]).transpose(2, 3)
+    a_BCHQ = (dt_BCQH * a_H).transpose(-1, -2)
+    upto_QQ = torch.ones(size, size, dtype=torch.bool, device=a_H.device).triu()  # j <= i
     same_BCQQ = segments_BCQ[..., :, None] == segments_BCQ[..., None, :]
-    seen_BCQQ = same_BCQQ & torch.ones(size, size, dtype=torch.bool, device=a_H.device).tril()
-    decay_BCHQ = _log_decay(seen_BCQQ, dt_BCQH * a_H)
-    inner_BCHQP = _within(x_BCHQP, decay_BCHQ, b_BCQN, c_BCQN, seen_BCQQ)
-    added_BCHPN = _left_behind(x_BCHQP, decay_BCHQ, b_BCQN, same_BCQQ[..., -1, :])
+    weight_BCHQQ = _weights(a_BCHQ, upto_QQ, same_BCQQ)
+    match_BCQQ = b_BCQN.float() @ c_BCQN.float().transpose(-1, -2)
+    inner_BCHQP = ((match_BCQQ[:, :, None] * weight_BCHQQ).transpose(-1, -2) @ x_BCHQP).float()
+    left_BCHQP = x_BCHQP * weight_BCHQQ[..., -1:]
+    added_BCHPN = (left_BCHQP.transpose(-1, -2) @ b_BCQN.float()[:, :, None]).float()
+    # A document that goes on begins the chunk: no other one is in its sums.
     carried_BCQ = segments_BCQ == _before(segments_BCQ)[..., None]
-    before_BCHPN, state_BHPN = _hand_on(added_BCHPN, decay_BCHQ, carried_BCQ[..., -1], state_BHPN)
-    reach_BCHQ = decay_BCHQ.exp() * carried_BCQ[:, :, None]
+    reach_BCHQ = a_BCHQ.cumsum(-1).exp() * carried_BCQ[:, :, None]
+    before_BCHPN, state_BHPN = _hand_on(added_BCHPN, reach_BCHQ[..., -1], state_BHPN)
     outer_BCHQP = (c_BCQN.float()[:, :, None] @ before_BCHPN.transpose(-1, -2)).float()
     y_BCHQP = inner_BCHQP + outer_BCHQP * reach_BCHQ[..., None]
     return y_BCHQP.transpose(2, 3).flatten(1, 2)[:, :tokens], state_BHPN
 
 
-def _log_decay(seen_BCQQ: Tensor, a_BCQH: Tensor) -> Tensor:
-    """(B, C, H, Q): sum of A dt from the first token of the document in this chunk to each token.
+def _weights(a_BCHQ: Tensor, upto_QQ: Tensor, same_BCQQ: Tensor) -> Tensor:
+    """(B, C, H, Q, Q): L_ij at [j, i].
 
-    Each token sums its own document's terms only. A cumulative sum over the whole chunk would round
-    by what other documents hold, and its differences lose digits as it grows.
+    Each exponent is summed by itself, over its own terms: the difference of two sums from the
+    chunk's beginning would lose the digits that these have grown by.
     """
-    with torch.autocast(a_BCQH.device.type, enabled=False):
-        return (seen_BCQQ.float() @ a_BCQH).transpose(-1, -2)
-
-
-def _within(
-    x_BCHQP: Tensor, decay_BCHQ: Tensor, b_BCQN: Tensor, c_BCQN: Tensor, seen_BCQQ: Tensor
-) -> Tensor:
-    """What tokens of the chunk itself give: (B, C, H, Q, P)."""
-    away_BCHQQ = decay_BCHQ[..., :, None] - decay_BCHQ[..., None, :]
-    # Filled before exp: what is not seen may be a large positive number, and inf x 0 is NaN.
-    weight_BCHQQ = away_BCHQQ.masked_fill(~seen_BCQQ[:, :, None], float("-inf")).exp()
-    match_BCQQ = c_BCQN.float() @ b_BCQN.float().transpose(-1, -2)
-    return ((match_BCQQ[:, :, None] * weight_BCHQQ) @ x_BCHQP).float()
-
-
-def _left_behind(x_BCHQP: Tensor, decay_BCHQ: Tensor, b_BCQN: Tensor, same_BCQ: Tensor) -> Tensor:
-    """What the tokens of each chunk add to the state at its end: (B, C, H, P, N)."""
-    away_BCHQ = decay_BCHQ[..., -1:] - decay_BCHQ
-    weight_BCHQ = away_BCHQ.masked_fill(~same_BCQ[:, :, None], float("-inf")).exp()
-    scaled_BCHQP = x_BCHQP * weight_BCHQ[..., None]
-    return (scaled_BCHQP.transpose(-1, -2) @ b_BCQN.float()[:, :, None]).float()
+    later_QQ = upto_QQ.triu(1)
+    sums_BCHQQ = (a_BCHQ[..., None, :] * later_QQ).cumsum(-1)
+    seen_BCQQ = same_BCQQ & upto_QQ
+    return sums_BCHQQ.masked_fill(~seen_BCQQ[:, :, None], float("-inf")).exp()
 
 
 def _before(segments_BCQ: Tensor) -> Tensor:
@@ -102,11 +92,9 @@ def _before(segments_BCQ: Tensor) -> Tensor:
     return functional.pad(segments_BCQ[:, :-1, -1], (1, 0))
 
 
-def _hand_on(
-    added_BCHPN: Tensor, decay_BCHQ: Tensor, carried_BC: Tensor, state_BHPN: Tensor
-) -> tuple[Tensor, Tensor]:
+def _hand_on(added_BCHPN: Tensor, kept_BCH: Tensor, state_BHPN: Tensor) -> tuple[Tensor, Tensor]:
     """The state before each chunk (B, C, H, P, N), and after the last (B, H, P, N)."""
-    kept_BCH11 = (decay_BCHQ[..., -1].exp() * carried_BC[..., None])[..., None, None]
+    kept_BCH11 = kept_BCH[..., None, None]
     before = []
     for chunk in range(added_BCHPN.shape[1]):
         before.append(state_BHPN)

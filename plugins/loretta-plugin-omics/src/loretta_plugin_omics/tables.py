@@ -6,7 +6,8 @@ import csv
 import gzip
 import io
 import math
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -17,35 +18,64 @@ from loretta_plugin_omics.sheets import shortest
 
 Quantity = Literal["values", "lower", "upper"]
 
+MAX_BYTES = 1 << 30
+"""Of a table that `read_table` reads, unless it is told otherwise."""
 
-def read_table(path: Path | str) -> dict[str, dict[str, float | None]]:
+
+def read_table(path: Path | str, max_bytes: int = MAX_BYTES) -> dict[str, dict[str, float | None]]:
     """{id: {feature: number, None where missing}} of a .csv or .tsv, also .gz.
 
     Each row is what `model.generate({"mirna": row}, ...)` takes.
 
+    Args:
+        path: the table, UTF-8.
+        max_bytes: larger tables are refused; of a .gz, before they are unpacked as a whole.
+
     Raises:
-        ValueError: it is no such table, or an id or a feature occurs twice.
+        ValueError: it is damaged, too large or no such table, or an id or a feature occurs twice.
         OSError: the file cannot be read.
     """
     path = Path(path)
-    data = path.read_bytes()
-    name = path.name.lower()
-    if name.endswith(".gz"):
-        data, name = gzip.decompress(data), name.removesuffix(".gz")
-    lines = csv.reader(
-        io.StringIO(data.decode("utf-8-sig"), newline=""),
-        "excel-tab" if name.endswith(".tsv") else "excel",
-    )
+    data = _unpacked(path, max_bytes)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path} line {line}: it must be UTF-8: {error}") from error
+    dialect = "excel-tab" if path.name.lower().endswith((".tsv", ".tsv.gz")) else "excel"
+    lines = csv.reader(io.StringIO(text, newline=""), dialect)
+    try:
+        return _table(lines)
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path} line {max(lines.line_num, 1)}: {error}") from error
+
+
+def _unpacked(path: Path, max_bytes: int) -> bytes:
+    """A file's bytes, unpacked when it is a .gz. Raises as `read_table`."""
+    packed = path.name.lower().endswith(".gz")
+    try:
+        with gzip.open(path) if packed else path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: it must be a whole gzip file, but: {error}") from error
+    if len(data) > max_bytes:
+        raise ValueError(
+            f"{path}: a table must have at most {max_bytes} bytes, but has more;"
+            " raise max_bytes, or split the table"
+        )
+    return data
+
+
+def _table(lines: Iterator[list[str]]) -> dict[str, dict[str, float | None]]:
     _, *features = next(lines, [""])
-    if not features or len(set(features)) < len(features):
-        raise ValueError(f"{path}: the header must hold an id column and features, each once")
+    if not features or len(set(features)) < len(features) or "" in features:
+        raise ValueError("the header must hold an id column and named features, each once")
     found: dict[str, dict[str, float | None]] = {}
     for cells in lines:
         if not cells:
             continue
         if len(cells) != len(features) + 1 or cells[0] in found:
-            text = f"a new id and {len(features)} cells"
-            raise ValueError(f"{path} line {lines.line_num}: it must have {text}")
+            raise ValueError(f"it must have a new id and {len(features)} cells")
         numbers = [number(feature, cell) for feature, cell in zip(features, cells[1:], strict=True)]
         kept = (None if math.isnan(value) else value for value in numbers)
         found[cells[0]] = dict(zip(features, kept, strict=True))
@@ -82,5 +112,9 @@ def read_profile(path: Path | str) -> Profile:
         OSError: it cannot be read.
     """
     path = Path(path)
-    cells = read_cells(path.read_bytes(), path.suffix.removeprefix(".").lower())
-    return profile_of(cells, tuple(cells.values))
+    data = path.read_bytes()
+    try:
+        cells = read_cells(data, path.suffix.removeprefix(".").lower())
+        return profile_of(cells, tuple(cells.values))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from loretta_framework.api import FloatArray
-from loretta_plugin_signals.gaps import fill_gaps
+from loretta_plugin_signals.gaps import fill_gaps, refuse_holes
 from loretta_plugin_signals.recording import Doubles, Recording, refuse_steps
 from loretta_plugin_signals.resampling import average, follow_strokes, interpolate
 from loretta_plugin_signals.settings import SeriesSettings
@@ -19,11 +19,13 @@ def to_value(recording: Recording, settings: SeriesSettings) -> FloatArray:
 
     Raises:
         ValueError: too many or too few steps, other channels, times that do not ascend, missing
-            values beyond `max_gap`, infinite ones, or a pen channel of other numbers than 0 and 1.
+            values or rows beyond `max_gap`, infinite ones, or a pen channel of other numbers than 0 and 1.
     """
     _check(recording, settings)
     refuse_steps(len(recording.values_SC), settings)
     times_S = _times(recording, settings)
+    if recording.times_S is not None:
+        refuse_holes(times_S, recording.values_SC, settings)
     filled_SC = fill_gaps(times_S, recording.values_SC, settings)
     if settings.steps is not None:
         grid_N = np.linspace(times_S[0], times_S[-1], settings.steps)
@@ -32,7 +34,7 @@ def to_value(recording: Recording, settings: SeriesSettings) -> FloatArray:
         grid_N = times_S[0] + np.arange(_kept(steps, settings)) / settings.rate
     else:
         grid_N = times_S[: _kept(len(times_S), settings)]
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         value_SC = _resample(times_S, filled_SC, grid_N, settings).astype(np.float32)
     if not np.isfinite(value_SC).all():
         raise ValueError("values must fit float32, but are too large")
@@ -56,7 +58,8 @@ def _times(recording: Recording, settings: SeriesSettings) -> Doubles:
     times_S = recording.times_S
     if times_S is None:
         rate = recording.rate or settings.source_rate or settings.rate or 1.0
-        return np.arange(len(recording.values_SC)) / rate
+        even_S: Doubles = np.arange(len(recording.values_SC), dtype=np.float64)
+        return even_S if settings.rate is None else even_S / rate
     if not np.isfinite(times_S).all():
         raise ValueError("times must be finite, but some are missing or infinite")
     if (np.diff(times_S) <= 0).any():

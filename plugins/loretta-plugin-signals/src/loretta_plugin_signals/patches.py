@@ -57,11 +57,17 @@ class PatchesSettings(SeriesSettings):
 
 
 class Patches(Series):
-    """An encoder; values are float32 (S, C). It is its own factory."""
+    """An encoder; values are float32 (S, C). It is its own factory.
+
+    Attributes:
+        width: of its vectors, whether a network makes them or not.
+    """
 
     def __init__(self, settings: PatchesSettings, context: object = None) -> None:
         super().__init__(settings)
         self._settings = settings
+        self._inputs = settings.patch * len(settings.names)
+        self.width = self._inputs if settings.network == "none" else settings.width
 
     def preprocess(self, value: FloatArray) -> FloatArray:
         """float32 (T, P * C): normalised patches. Raises `ValueError` when it is not on the grid."""
@@ -74,8 +80,7 @@ class Patches(Series):
             return None
         from loretta_plugin_signals.networks import PatchNetwork
 
-        inputs = self._settings.patch * len(self._settings.names)
-        return PatchNetwork(inputs, self._settings.width, self._settings.network == "conv")
+        return PatchNetwork(self._inputs, self.width, self._settings.network == "conv")
 
     def _unit(self, value_SC: FloatArray) -> Doubles:
         doubles_SC = value_SC.astype(np.float64)

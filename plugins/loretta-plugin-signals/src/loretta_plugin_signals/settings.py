@@ -88,7 +88,10 @@ class SeriesSettings(ModalitySettings):
         description="Steps that become longer hold the mean over their length, or a point each.",
     )
     max_gap: int = Field(
-        default=0, ge=0, description="Most missing steps in a row that are interpolated."
+        default=0,
+        ge=0,
+        description="Most missing steps in a row that are interpolated; a time step of more than "
+        "four median ones is missing steps too.",
     )
     max_steps: int = Field(
         default=1_000_000,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import prod
 from typing import Annotated, Any, Literal
 
-from loretta_framework.api import Bounds, ModalitySettings, Settings
 from pydantic import Field, field_validator, model_validator
+
+from loretta_framework.api import Bounds, ModalitySettings, Settings
 
 LONGEST = 1 << 20
 """Tokens of a clip: more is a slip of the pen."""
@@ -44,7 +45,10 @@ class ClipSettings(ModalitySettings):
         description="Frames a second, whatever rate the file has; null: see `every`.",
     )
     every: int = Field(
-        default=1, ge=1, le=1000, description="Without `fps`: each so-and-so-many-th frame is taken."
+        default=1,
+        ge=1,
+        le=1000,
+        description="Without `fps`: each so-and-so-many-th frame is taken.",
     )
     too_long: Literal["error", "crop"] = Field(
         default="error", description="What becomes of a file that has more frames."

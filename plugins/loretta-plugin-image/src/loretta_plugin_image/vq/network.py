@@ -52,6 +52,8 @@ class Codec(nn.Module):
         self.decoder = nn.Sequential(
             nn.Conv2d(NUMBERS, hidden, 3, padding=1),
             *(Residual(hidden) for _ in range(settings.blocks)),
+            # Without it large patches saturate the sigmoid. One group: eight would hide brightness.
+            nn.GroupNorm(1, hidden),
             nn.SiLU(),
             nn.Conv2d(hidden, pixels, 3, padding=1),
             nn.PixelShuffle(settings.patch),

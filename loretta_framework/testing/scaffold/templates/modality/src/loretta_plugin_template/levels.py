@@ -51,11 +51,16 @@ class Levels:
 
     def read(self, data: bytes, extension: str) -> FloatArray:
         """A JSON list of numbers. Raises `ValueError` when it is none, or of another length."""
-        return self.parse(json.loads(data))
+        try:
+            return self.parse(json.loads(data))
+        except RecursionError as error:  # of "[[[[..."
+            raise ValueError(
+                "measurements must be a list of numbers, but are a deep nest"
+            ) from error
 
     def write(self, value: FloatArray) -> tuple[bytes, str]:
         """The measurements as JSON."""
-        return json.dumps([round(float(number), 6) for number in value]).encode(), "json"
+        return json.dumps([float(number) for number in value]).encode(), "json"
 
     def show(self, value: FloatArray) -> Sequence[Artifact]:
         """The measurements as a line of text."""
