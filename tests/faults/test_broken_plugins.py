@@ -65,6 +65,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         patch.setenv("PYTHONPATH", str(folder / "site"))
         patch.syspath_prepend(str(folder / "site"))
         found = Place(folder)
+        patch.setattr("loretta_framework.registry.doctor.SURE_SECONDS", 0.5)
         list(examine(["hang_at_import"], timeout_s=0.5))
         yield found
 

@@ -201,7 +201,8 @@ def world(site: Site, tmp_path: Path) -> Path:
 def execute(recipe: Path, *overrides: str, resume: bool = False, run: str = "run") -> list[str]:
     """What training says."""
     told: list[str] = []
-    loaded = load_recipe(recipe, ["train.threads=1", "data.workers=0", *overrides])
+    defaults = () if "train.threads=2" in overrides else ("train.threads=1",)
+    loaded = load_recipe(recipe, [*defaults, "data.workers=0", *overrides])
     train(loaded, recipe.parent / run, resume=resume, say=told.append)
     return told
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from loretta_framework.api.errors import PluginError, RecipeError
+from loretta_framework.api.specs import Bounds
 from loretta_framework.registry import Builder, Registry
 from loretta_framework.testing.broken_plugins import write_plugin
 
@@ -48,3 +49,13 @@ def test_settings_must_be_plain_data(registry: Registry) -> None:
 def test_build_spec_insists_on_the_group(registry: Registry) -> None:
     with pytest.raises(PluginError, match="is a modality, but a backbone is needed here"):
         Builder(registry).build_spec("backbone", "alpha.thing", {})
+
+
+def test_bounds_are_told_without_building() -> None:
+    builder = Builder(Registry.discover())
+    settings = {"min_tokens": 2, "max_tokens": 8}
+    assert builder.bounds("text_bytes", settings) == Bounds(256, min_tokens=2, max_tokens=8)
+    with pytest.raises(RecipeError, match="settings of 'text_bytes': max_token: unknown setting"):
+        builder.bounds("text_bytes", {"max_token": 8})
+    with pytest.raises(PluginError, match="'transformer' is a backbone, but a modality is needed"):
+        builder.bounds("transformer", {})

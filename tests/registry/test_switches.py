@@ -98,7 +98,10 @@ def test_strict_refuses_by_the_doctors_word_what_would_kill_it(site: Path) -> No
         Registry.discover(())
 
 
-def test_a_plugin_that_the_doctor_saw_dying_is_not_imported_until_it_is_mended(site: Path) -> None:
+def test_a_plugin_that_the_doctor_saw_dying_is_not_imported_until_it_is_mended(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loretta_framework.registry.doctor.SURE_SECONDS", 4)
     file = write_plugin(site, "odd", FAULTS["loops"])
     (record,) = examine(["odd"], timeout_s=4)
     assert record.deadly

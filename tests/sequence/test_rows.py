@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+from loretta_framework.api.errors import PluginError
 from loretta_framework.api.specs import Bounds
+from loretta_framework.sequence.batch import collate
 from loretta_framework.sequence.groups import id_groups
-from loretta_framework.sequence.rows import Segment, build_row, place_table, segment_ids
+from loretta_framework.sequence.rows import (
+    Segment,
+    TokenRow,
+    build_row,
+    place_table,
+    segment_ids,
+)
 from loretta_framework.sequence.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.build(
@@ -108,6 +118,46 @@ def test_tokens_that_do_not_fit_are_refused(tokens: list[int], words: str) -> No
     with pytest.raises(ValueError, match="text") as caught:
         build_row(VOCABULARY, [Segment("text", np.array(tokens))])
     assert str(caught.value) == words
+
+
+def some_row() -> TokenRow:
+    """Of an objective, with 4 tokens of an image behind text of 2."""
+    made = [Segment("text", np.array([0, 1])), Segment("image", np.array([0, 1, 2, 3]))]
+    return build_row(VOCABULARY, made, "s", "odd")
+
+
+@given(segments())
+def test_rows_as_they_are_built_fit(made: list[Segment]) -> None:
+    collate([build_row(VOCABULARY, made)], vocabulary=VOCABULARY)
+
+
+def test_a_target_outside_its_group_is_the_objectives_fault() -> None:
+    row = some_row()
+    foreign = VOCABULARY["image"].content.start
+    assert row.weights_T[0] > 0
+    row.targets_T[0] = foreign
+    with pytest.raises(PluginError, match=f"predicts id {foreign} in group ") as error:
+        collate([row], vocabulary=VOCABULARY)
+    assert "a row of the objective 'odd' must predict ids of their group" in str(error.value)
+    row.weights_T[0] = 0
+    collate([row], vocabulary=VOCABULARY)
+    row.groups_T[1] = 99
+    with pytest.raises(PluginError, match="must have groups in 0"):
+        collate([row], vocabulary=VOCABULARY)
+
+
+def test_features_that_do_not_match_the_row_are_the_objectives_fault() -> None:
+    vocabulary = Vocabulary.build({"pulse": Bounds(0, 3, 3), "text": Bounds(5, 2, 2)})
+    made = [Segment("pulse", np.zeros((3, 4), np.float32)), Segment("text", np.array([0, 1]))]
+    row = build_row(vocabulary, made, "s", "odd")
+    collate([row], vocabulary=vocabulary)
+    for features, held in ((), 0), (row.features * 2, 6):
+        sentence = (
+            "a row of the objective 'odd' must hold a vector for each of the 3 feature ids of "
+            f"'pulse', but holds {held}"
+        )
+        with pytest.raises(PluginError, match=sentence):
+            collate([replace(row, features=features)], vocabulary=vocabulary)
 
 
 def test_a_sequence_needs_a_segment() -> None:
