@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LorettaError as error:
         if options.debug:
             raise
-        _say(str(error) if isinstance(error, StoppedOnRequest) else f"error: {error}")
+        _say(str(error) if isinstance(error, StoppedOnRequest) else f"error[{error.code}]: {error}")
         return error.exit_code
     except click.Abort as abort:
         # click turns an EOFError into this too; from a truncated file that is a bug to be shown.

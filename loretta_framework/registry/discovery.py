@@ -17,7 +17,7 @@ from loretta_framework.registry.records import (
     PluginRecord,
     installed,
 )
-from loretta_framework.registry.switches import REMEDIES, STRICT, Switches
+from loretta_framework.registry.switches import REMEDIES, STRICT, Switches, import_seconds
 
 BUNDLED = (
     "text",
@@ -65,7 +65,9 @@ class Registry:
 
         Raises:
             PluginError: plugins are strict and some cannot be used; all of them are named.
+            InputError: a variable that switches or limits plugins holds what it must not.
         """
+        import_seconds()  # a mistake in it is the user's, not that of the first plugin it meets
         registry = cls()
         registry._named = None if named is None else frozenset({BUILTIN, *named})
         for plugin in installed():

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from loretta_framework.api.errors import UserError
 from loretta_framework.checkpoint.compare import Change, require_resumable
 from loretta_framework.checkpoint.handshake import (
     plugins_of,
@@ -110,7 +111,13 @@ def train(
             except BaseException:
                 run.discard()  # a mistake found this late must not block the corrected command
                 raise
-        return _execute(trainer, run, say)
+        try:
+            return _execute(trainer, run, say)
+        except UserError:
+            # An absent kernel, for example, is found in the first step: likewise.
+            if not resume and trainer.step == 0:
+                run.discard()
+            raise
 
 
 def fit(loaded: LoadedRecipe, directory: Path) -> dict[str, dict[str, float]]:

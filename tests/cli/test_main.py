@@ -97,10 +97,10 @@ PROBLEMS = [Problem("one", "r.yaml:3", "mend it"), Problem("two")]
         (
             InputError("no file", where="a.png", fix="give one"),
             2,
-            "error: a.png: no file\n  -> give one\n",
+            "error[input]: a.png: no file\n  -> give one\n",
         ),
-        (RecipeError(PROBLEMS), 2, "error: r.yaml:3: one\n  -> mend it\ntwo\n"),
-        (TrainingError("loss is not finite"), 1, "error: loss is not finite\n"),
+        (RecipeError(PROBLEMS), 2, "error[recipe]: r.yaml:3: one\n  -> mend it\ntwo\n"),
+        (TrainingError("loss is not finite"), 1, "error[training]: loss is not finite\n"),
         (
             StoppedOnRequest("stopped at step 7, state saved"),
             75,

@@ -115,7 +115,7 @@ def test_collisions_and_switched_off_plugins_are_listed(shell: Shell) -> None:
 def test_doctor_of_an_absent_plugin_is_the_users_mistake(shell: Shell) -> None:
     done = shell("plugins", "doctor", "builtn")
     assert done.returncode == 2
-    assert "error: no plugin 'builtn' is installed (did you mean 'builtin'?)" in done.stderr
+    assert "error[plugin]: no plugin 'builtn' is installed (did you mean 'builtin'?)" in done.stderr
     assert shell("plugins", "doctor", "--timeout", "0").returncode == 2
 
 

@@ -32,6 +32,9 @@ WAYS = {
 }
 """Way -> source, and what whoever needs it is told."""
 
+HEAVY = {"heavy_import": (FAULTS["imports_torch"], "it imports torch")}
+"""It works, and slows down whoever needs it; the others must not feel it."""
+
 IN_USE = {
     "factory_raises": (FAULTS["factory_raises"], "ValueError: no codebook"),
     "factory_absent": (FAULTS["broken_factory"], "ModuleNotFoundError: No module named"),
@@ -46,7 +49,7 @@ class Place:
         self.site, self.folder = folder / "site", folder / "small"
         self.site.mkdir()
         self.folder.mkdir()
-        for name, (source, _) in {**WAYS, **IN_USE}.items():
+        for name, (source, _) in {**WAYS, **IN_USE, **HEAVY}.items():
             write_plugin(self.site, name, source)
         write_plugin(self.site, "name_clash", distribution="other-clash")
         self.run = write_small_run(self.folder)
@@ -71,7 +74,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def imported() -> list[str]:
-    return [name for name in sys.modules if name.startswith("loretta_plugin_") and "_at_" in name]
+    told = ("_at_", "heavy_import")
+    found = [name for name in sys.modules if name.startswith("loretta_plugin_")]
+    return [name for name in found if any(word in name for word in told)]
 
 
 WORKS = [
@@ -94,6 +99,7 @@ WORKS = [
     ["train", "{recipe}", "--tiny", "--run-dir", "{folder}/tiny"],
     ["generate", "{run}", "--from", "english=one", "--to", "roman", "--out", "{folder}/out/"],
     ["score", "{run}", "--from", "english=one", "--to", "roman=i"],
+    ["evaluate", "{run}"],
 ]
 
 
@@ -123,6 +129,12 @@ def test_real_processes_work(place: Place) -> None:
     (note,) = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
     assert "hang_at_import (loretta-plugin-hang_at_import 1.0) is broken" in note
     assert "name_clash (other-clash 1.0) is collision" in note
+
+
+def test_a_heavy_import_is_noted_by_the_doctor(place: Place) -> None:
+    (record,) = examine(list(HEAVY), timeout_s=120)
+    assert record.status == "ok"
+    assert HEAVY["heavy_import"][1] in record.note
 
 
 @pytest.mark.parametrize("way", sorted(WAYS))
@@ -183,10 +195,11 @@ def test_safe_mode_and_x_are_the_true_cause_too(
 def test_strict_plugins_stop_what_loads_plugins_and_nothing_else(
     place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--strict-plugins", "recipe", "check", str(place.recipe)]) == 2
+    command = ["-x", "heavy_import", "--strict-plugins", "recipe", "check", str(place.recipe)]
+    assert main(command) == 2
     told = capfd.readouterr().err
     for way, (_, cause) in WAYS.items():
-        if way not in ("wrong_settings", "no_bounds"):  # told by who uses them
+        if way not in ("wrong_settings", "no_bounds"):  # the doctor has not looked at them
             assert way in told
             assert cause in told
     assert "Traceback" not in told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,12 @@ import pytest
 import torch
 
 import loretta_framework as loretta
-from loretta_framework.api.errors import CheckpointError, LorettaError, RecipeError
+from loretta_framework.api.errors import (
+    CheckpointError,
+    LorettaError,
+    MissingDependencyError,
+    RecipeError,
+)
 from loretta_framework.cli.main import main
 from loretta_framework.recipe.load import load_recipe
 from loretta_framework.testing.toy_worlds import write_recipe
@@ -24,6 +30,15 @@ def test_a_late_mistake_does_not_block_the_directory(run: Runner) -> None:
     for override in ('freeze=["nope"]', "init_from=gone", 'optimizer.groups=[{match: "nope"}]'):
         with pytest.raises(LorettaError):
             run("again", override)
+    assert run("again").steps == 16
+
+
+def test_a_mistake_of_the_first_step_does_not_block_the_directory(
+    run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "flash_attn", None)
+    with pytest.raises(MissingDependencyError, match="flash"):
+        run("again", "backbone.settings.attention=flash")
     assert run("again").steps == 16
 
 
