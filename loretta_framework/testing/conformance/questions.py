@@ -45,12 +45,13 @@ def state_changes(subject: Subject) -> list[str]:
     use(subject)
     _forget_modules(subject)
     global_state.put_back(start)
+    settled = global_state.snapshot()
     global_state.unsettle()
     before = global_state.snapshot()
     with global_state.rewrites() as rewritten:
         use(replace(subject))
     after = global_state.snapshot()
-    global_state.put_back(before)
+    global_state.put_back(settled)
     found = global_state.changes(before, after)
     if rewritten:
         found.append(f"{global_state.ENVIRONMENT} ({', '.join(dict.fromkeys(rewritten))})")

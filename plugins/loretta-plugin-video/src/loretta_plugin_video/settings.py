@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from loretta_framework.api import Bounds, ModalitySettings, Settings
+from loretta_framework.api import Bounds, ComponentNode, ModalitySettings, Settings
 
 LONGEST = 1 << 20
 """Tokens of a clip: more is a slip of the pen."""
@@ -85,7 +85,7 @@ class ClipSettings(ModalitySettings):
         return self.frames, self.height, self.width, self.channels
 
 
-class ImageNode(Settings):
+class ImageNode(ComponentNode):
     """A component of another plugin: its name in recipes, and its settings."""
 
     kind: str = Field(description="An image tokenizer, for example image.patch_codes.")
