@@ -19,7 +19,7 @@ export LORETTA_EXTRAS ?= $(CURDIR)/.extras
 EXTRAS := torchvision torchaudio timm
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test soak docs dist bench-data demo ablation-fast
+.PHONY: bench-startup help setup lint test soak docs dist bench-data demo ablation-fast
 
 help:
 	@echo "make setup          install everything into .venv (instant when nothing changed)"
@@ -29,6 +29,7 @@ help:
 	@echo "make docs           the manual, under .docs/"
 	@echo "make dist           wheels and source distributions of the framework and its plugins, under dist/"
 	@echo "make bench-data     reading beside webdataset, megatron-energon and mosaicml-streaming"
+	@echo "make bench-startup  how long the first answer of a command takes, with 30 plugins installed"
 	@echo "make demo           train and judge the digits model on this machine"
 	@echo "make ablation-fast  the demo's model against its control arms"
 
@@ -100,6 +101,9 @@ peer_package = $(lastword $(subst =, ,$(1)))
 	.peers/$*/bin/python -m pip install --quiet 'torch>=2.11,<2.14' pillow soundfile \
 	    $(call peer_package,$(filter $*=%,$(PEERS)))
 	@touch $@
+
+bench-startup: setup
+	$(BIN)/python benchmarks/startup/run.py benchmarks/results/$$(date -u +%F)-startup.json
 
 bench-data: setup $(foreach peer,$(PEERS),.peers/$(call peer_name,$(peer))/.setup)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/data/make.py .bench/data
