@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They count as installed in these tests alone."""
+def _installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """They count as installed in these tests alone: other tests have plugins of the same name."""
     monkeypatch.setattr(sys, "path", [*sys.path, str(site)])
+    yield
+    for name, module in list(sys.modules.items()):
+        if str(site) in str(getattr(module, "__file__", "")):
+            del sys.modules[name]
