@@ -6,6 +6,7 @@ from bisect import bisect_right
 from fractions import Fraction
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, strategies as st
 from loretta_plugin_video.choosing import chosen
 from loretta_plugin_video.settings import ClipSettings
@@ -54,3 +55,10 @@ def test_the_files_own_rate_takes_every_frame_also_from_rounded_times(
     settings = ClipSettings(frames=count, fps=float(rate))
     total = round(count * 1000 / rate)
     assert chosen(ticks, total, Fraction(1, 1000), settings) == list(range(count))
+
+
+def test_times_that_reach_further_than_the_header_are_refused_before_they_are_counted() -> None:
+    # Two frames 30 years apart would stand for 3 * 10^10 at 30 a second.
+    settings = ClipSettings(frames=4, fps=30.0, too_long="crop")
+    with pytest.raises(ValueError, match=r"at most 600 s, but its frames last 1e\+09 s"):
+        chosen([0, 10**12], 10**12, Fraction(1, 1000), settings)

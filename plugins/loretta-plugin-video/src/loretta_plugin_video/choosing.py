@@ -21,12 +21,18 @@ def chosen(ticks: Sequence[int], total: int, tick: Fraction, settings: ClipSetti
         settings: how to choose.
 
     Raises:
-        ValueError: there are more or fewer frames, and the settings say that this is an error.
+        ValueError: there are more or fewer frames, and the settings say that this is an error; or the
+            frames' own times say that it lasts longer than `max_seconds`.
     """
+    seconds = float(total * tick)  # a header may say less
+    if seconds > settings.max_seconds:
+        raise ValueError(
+            f"it must last at most {settings.max_seconds:g} s, but its frames last {seconds:g} s"
+        )
     if settings.fps is None:
         found = list(range(0, len(ticks), settings.every))
     else:
-        found = _at_a_rate(ticks, total, tick, settings.fps, settings.frames)
+        found = _at_a_rate(ticks, total, tick, settings.fps)
     return fitted(found, settings)
 
 
@@ -50,9 +56,7 @@ def _wrong(count: int, settings: ClipSettings, help_: str) -> str:
     return f"it must have {settings.frames} frames{rate}, but has {count} ({help_})"
 
 
-def _at_a_rate(
-    ticks: Sequence[int], total: int, tick: Fraction, fps: float, wanted: int
-) -> list[int]:
+def _at_a_rate(ticks: Sequence[int], total: int, tick: Fraction, fps: float) -> list[int]:
     rate = Fraction(fps).limit_denominator(100_000)
     count = max(1, int(total * tick * rate + HALF)) if ticks else 0
     # A tick is what times are rounded to: without half of one, 1/15 s of a file that counts
