@@ -112,7 +112,8 @@ def comes_back(subject: Subject) -> None:
 
 @check("tokenizer")
 def refuses_other_axes(subject: Subject) -> None:
-    """An array with an axis more than a value has, or flattened, is refused with a `ValueError`.
+    """An array with an axis more than a value has, flattened, or of one number without any axis, is
+    refused with a `ValueError`.
 
     A batch of one looks like a value, and flattened it can be taken for another. Compare the shape, or
     the number of axes, with what a value must have; never `reshape`, `squeeze` or broadcast what was
@@ -123,7 +124,8 @@ def refuses_other_axes(subject: Subject) -> None:
     if not values:
         raise NotApplicable("its values are no arrays")
     for value in values:
-        for other in [value[None], *([value.reshape(-1)] if value.ndim > 1 else [])]:
+        flat = [value.reshape(-1)] if value.ndim > 1 else []
+        for other in [value[None], *flat, value.reshape(-1)[:1].reshape(())]:
             outcome = refusal(built.encode, other)
             text = (
                 f"an array {other.shape} instead of {value.shape} must be refused with a ValueError"

@@ -74,7 +74,7 @@ class Clips:
     def checked(self, value: Any) -> FloatArray:
         """The clip itself. Raises `ValueError` when it is no clip as `parse` gives them."""
         shape = "(samples,)" if self._channels.count == 1 else "(samples, 2)"
-        ends = value.shape[1:] if isinstance(value, np.ndarray) else ()
+        ends = value.shape[1:] if isinstance(value, np.ndarray) and value.ndim else None
         right = ends == (() if self._channels.count == 1 else (2,))
         if not isinstance(value, np.ndarray) or value.dtype != np.float32 or not right:
             found = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value)
