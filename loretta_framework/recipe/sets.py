@@ -154,9 +154,10 @@ def _store(locations: Sequence[str]) -> SampleStore:
 
 
 def _opened(store: SampleStore) -> _Samples:
-    numbers = Counter(store.shape_S.tolist())
-    counts = tuple(numbers[place] for place in range(len(store.shapes)))
-    return _Samples(Census(tuple(store.shapes), counts, store.digest), lambda: store)
+    import numpy as np  # the store has imported it; a list of its samples could fill the memory
+
+    counts = np.bincount(store.shape_S, minlength=len(store.shapes)).tolist()
+    return _Samples(Census(tuple(store.shapes), tuple(counts), store.digest), lambda: store)
 
 
 def _absolute(pattern: str, base: Path) -> str:

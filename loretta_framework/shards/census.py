@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
-from loretta_framework.shards.index_header import IndexFile, open_index_file
-from loretta_framework.shards.patterns import INDEX_SUFFIX
+from loretta_framework.shards.index_header import (
+    Fingerprint,
+    IndexFile,
+    contents_digest,
+    index_path,
+    open_index_file,
+)
 from loretta_framework.shards.remote.locations import is_url
 
 
@@ -34,7 +38,7 @@ class Census:
 def take_census(locations: Sequence[str]) -> Census | None:
     """The counts of shards, None where an index is missing, stale, damaged or remote."""
     totals: Counter[tuple[str, ...]] = Counter()
-    digest = sha256()
+    fingerprints: list[Fingerprint] = []
     for location in locations:
         index = None if is_url(location) else _fresh(Path(location))
         if index is None:
@@ -43,15 +47,14 @@ def take_census(locations: Sequence[str]) -> Census | None:
         if numbers and max(numbers) >= len(index.shapes):
             return None
         totals.update({shape: numbers[place] for place, shape in enumerate(index.shapes)})
-        digest.update(bytes.fromhex(index.fingerprint.sha256))
-    return Census(tuple(totals), tuple(totals.values()), digest.hexdigest())
+        fingerprints.append(index.fingerprint)
+    return Census(tuple(totals), tuple(totals.values()), contents_digest(fingerprints))
 
 
 def _fresh(shard: Path) -> IndexFile | None:
     try:
         status = shard.stat()
-        index = open_index_file(shard.with_name(shard.name + INDEX_SUFFIX))
+        index = open_index_file(index_path(shard))
     except (OSError, ValueError):
         return None
-    stated = (index.fingerprint.size, index.fingerprint.revision)
-    return index if stated == (status.st_size, str(status.st_mtime_ns)) else None
+    return index if index.fingerprint.is_of(status) else None

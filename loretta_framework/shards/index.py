@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from loretta_framework.api.errors import LorettaError
+from loretta_framework.shards.index_header import index_path as index_path
 from loretta_framework.shards.patterns import (
-    INDEX_SUFFIX,
     compressed_tars as compressed_tars,
     expand_paths as expand_paths,
     expand_shards as expand_shards,
@@ -32,12 +32,6 @@ if TYPE_CHECKING:
 
 Progress: TypeAlias = Callable[[int, int, str, bool], None]
 """Told (shards done, shards, location, was it read anew) after each shard."""
-
-
-def index_path(shard: str | Path) -> Path:
-    """Where the index of a local shard lies."""
-    path = Path(shard)
-    return path.with_name(path.name + INDEX_SUFFIX)
 
 
 def open_index(
@@ -98,8 +92,7 @@ def fresh_index(path: Path) -> ShardIndex | None:
         index = load_index(index_path(path))
     except (OSError, ValueError):
         return None
-    stated = (index.fingerprint.size, index.fingerprint.revision)
-    return index if stated == (status.st_size, str(status.st_mtime_ns)) else None
+    return index if index.fingerprint.is_of(status) else None
 
 
 _Task: TypeAlias = "tuple[str, Revision | None]"

@@ -11,11 +11,14 @@ import json
 import mmap
 import os
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from loretta_framework.shards.members import parse_local
+from loretta_framework.shards.patterns import INDEX_SUFFIX
 
 FORMAT = 2
 """Version of the index file; another one is built again."""
@@ -50,6 +53,24 @@ class Fingerprint:
     size: int
     revision: str
     sha256: str
+
+    def is_of(self, status: os.stat_result) -> bool:
+        """Whether a local shard is what it was, by size and modification time."""
+        return (self.size, self.revision) == (status.st_size, str(status.st_mtime_ns))
+
+
+def contents_digest(fingerprints: Iterable[Fingerprint]) -> str:
+    """Hash of the contents of shards in order, whatever they are called, in hexadecimal."""
+    digest = sha256()
+    for fingerprint in fingerprints:
+        digest.update(bytes.fromhex(fingerprint.sha256))
+    return digest.hexdigest()
+
+
+def index_path(shard: str | Path) -> Path:
+    """Where the index of a local shard lies."""
+    path = Path(shard)
+    return path.with_name(path.name + INDEX_SUFFIX)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from hashlib import sha256
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from loretta_framework.shards.index_header import contents_digest
 from loretta_framework.shards.reading import ShardFiles
 from loretta_framework.shards.remote.locations import shown
 from loretta_framework.shards.shard_index import ShardIndex
@@ -42,11 +42,9 @@ class ShardStore:
         self.shapes, self.shape_S = _joined(self.indexes)
         lengths = [len(index.table) for index in self.indexes]
         self.starts: Sequence[int] = tuple(accumulate(lengths, initial=0))[:-1]
-        digest = sha256()
-        for index in self.indexes:
-            digest.update(bytes.fromhex(index.fingerprint.sha256))
-        self.digest = digest.hexdigest()
-        self._files = ShardFiles(self.locations, [index.fingerprint for index in self.indexes])
+        fingerprints = [index.fingerprint for index in self.indexes]
+        self.digest = contents_digest(fingerprints)
+        self._files = ShardFiles(self.locations, fingerprints)
 
     def __len__(self) -> int:
         return len(self.shape_S)
