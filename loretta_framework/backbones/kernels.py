@@ -9,29 +9,51 @@ import importlib
 from collections.abc import Callable
 from importlib import metadata
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _LENGTHS_D = (5, 11)
+_NAMES = ("cu_seqlens_q", "cu_seqlens_k", "max_seqlen_q", "max_seqlen_k")
 
 
 def probe_flash_attention() -> str:
-    """Run flash-attn forward and backward on the CUDA device; a sentence on what works.
+    """Run flash-attn 2 forward and backward on the CUDA device; a sentence on what works.
 
     Raises:
         ImportError: it is absent, or was built for another torch.
         RuntimeError: there is no CUDA device, or the kernel fails or is wrong on it.
     """
-    flash = importlib.import_module("flash_attn")  # before torch, which takes seconds to import
+    return _probed("flash_attn", "flash-attn")
+
+
+def probe_flash_attention_3() -> str:
+    """As `probe_flash_attention`, of flash-attn 3."""
+    return _probed("flash_attn_interface", "flash-attn-3")
+
+
+def probe_flash_attention_cute() -> str:
+    """As `probe_flash_attention`, of the CuTe build."""
+    return _probed("flash_attn.cute", "flash-attn-4")
+
+
+def _probed(module: str, package: str) -> str:
+    flash = importlib.import_module(module)  # before torch, which takes seconds to import
     import torch
 
     if not torch.cuda.is_available():
         raise RuntimeError("it needs a CUDA device, and there is none")
-    require_attention(flash.flash_attn_varlen_func, "cuda")
+
+    def attend(*tensors: Any, causal: bool) -> Tensor:
+        named = dict(zip(_NAMES, tensors[3:], strict=True))
+        y = flash.flash_attn_varlen_func(*tensors[:3], **named, causal=causal)
+        only: Tensor = y[0] if isinstance(y, tuple) else y
+        return only
+
+    require_attention(attend, "cuda")
     device = torch.cuda.get_device_name()
-    return f"flash-attn {metadata.version('flash-attn')} works, forward and backward, on {device}"
+    return f"{package} {metadata.version(package)} works, forward and backward, on {device}"
 
 
 def require_attention(attend: Callable[..., Tensor], device: str) -> None:

@@ -31,10 +31,19 @@ class TransformerSettings(Settings):
     rope_base: Annotated[float, Field(gt=1)] = Field(
         default=10000.0, description="Base of the rotary frequencies."
     )
-    attention: Literal["auto", "sdpa", "matmul", "flash"] = Field(
+    attention: Literal["auto", "sdpa", "matmul", "flex", "varlen", "flash"] = Field(
         default="auto",
-        description="matmul is the plain reference; flash trains with the flash-attn kernels and "
-        "computes as sdpa otherwise; auto takes what is faster here.",
+        description="sdpa is torch's fused attention; matmul plain products; flex (torch's block "
+        "masks), varlen (torch's packed documents) and flash (flash-attn) train on a CUDA device and "
+        "compute as sdpa otherwise; auto chooses by device, precision and length.",
+    )
+    window: Positive | None = Field(
+        default=None,
+        description="Tokens of its document that a token sees, itself among them. null: all.",
+    )
+    final_norm: bool = Field(
+        default=True,
+        description="Normalise behind the last block; a part of another stack may not.",
     )
 
     @model_validator(mode="after")

@@ -53,6 +53,18 @@ def register_backbones(register: Callable[[BackboneSpec], None]) -> None:
                     install="pip install flash-attn --no-build-isolation",
                     without="Attention then runs through torch's own fused kernel.",
                 ),
+                Kernel(
+                    package="flash-attn-3",
+                    probe="loretta_framework.backbones.kernels:probe_flash_attention_3",
+                    install="python setup.py install, in the folder hopper of flash-attention",
+                    without="Attention: flash then takes flash-attn 2.",
+                ),
+                Kernel(
+                    package="flash-attn-4",
+                    probe="loretta_framework.backbones.kernels:probe_flash_attention_cute",
+                    install="pip install flash-attn-4",
+                    without="Attention: flash then takes flash-attn 3 or 2.",
+                ),
             ),
         )
     )
