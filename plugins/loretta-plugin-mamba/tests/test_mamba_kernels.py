@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
-from loretta_plugin_mamba import kernels
-from loretta_plugin_mamba.kernels import PLAIN, choose_kernels, require_convolution, require_scan
-from loretta_plugin_mamba.mamba2 import Mamba2, build_mamba2
-from loretta_plugin_mamba.settings import TRIAL, Mamba2Settings
+from loretta_plugin_mamba import kernels, probes
+from loretta_plugin_mamba.kernels import PLAIN_1, PLAIN_2, choose_kernels
+from loretta_plugin_mamba.selective import selective_scan
+from loretta_plugin_mamba.settings import TRIAL, TRIAL_1, Mamba1Settings, Mamba2Settings
 from loretta_plugin_mamba.ssd import ssd
 from torch import Tensor
 from torch.nn import functional
@@ -22,17 +23,9 @@ from loretta_framework.api import MissingDependencyError, SequenceLayout, UserEr
 from loretta_framework.testing.toy_worlds import write_bijection_world, write_recipe
 
 SCAN, CONVOLUTION = "mamba_ssm.ops.triton.ssd_combined", "causal_conv1d"
+SELECTIVE = "mamba_ssm.ops.selective_scan_interface"
+KINDS = {"mamba.mamba1": TRIAL_1.settings, "mamba.mamba2": TRIAL.settings}
 calls: list[str] = []
-
-
-class Notes:
-    """A context that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.told: dict[str, tuple[str, str]] = {}
-
-    def note(self, key: str, choice: str, reason: str) -> None:
-        self.told[key] = (choice, reason)
 
 
 def mamba_chunk_scan_combined(
@@ -49,8 +42,27 @@ def mamba_chunk_scan_combined(
     assert chunk_size & (chunk_size - 1) == 0
     assert return_final_states
     assert not dt_softplus
-    y, state = ssd(x, dt, A, B[:, :, 0], C[:, :, 0], seq_idx.long(), initial_states, chunk_size)
-    return y.to(x.dtype), state
+    first = initial_states.permute(0, 3, 1, 2)
+    given = (x, dt, A, B[:, :, 0], C[:, :, 0], D, seq_idx.long(), first, chunk_size)
+    y, state = ssd(*given)
+    return y.to(x.dtype), state.permute(0, 2, 3, 1)
+
+
+def selective_scan_fn(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Any = None, z: Any = None,
+    delta_bias: Any = None, delta_softplus: bool = False, return_last_state: bool = False,
+) -> Any:  # fmt: skip
+    """Signature and shapes of mamba-ssm 2.3: tokens are the last axis, and no documents are known."""
+    calls.append("selective")
+    assert all(part.stride(-1) == 1 for part in (u, delta, B, C))
+    assert u.dtype == delta.dtype == B.dtype == C.dtype
+    assert return_last_state
+    assert not delta_softplus
+    x, dt, b, c = (part.transpose(1, 2) for part in (u, delta, B, C))
+    starts = torch.zeros(x.shape[:2], dtype=torch.bool)
+    first = torch.zeros(len(x), A.shape[1], A.shape[0])
+    y, state = selective_scan(x, dt.float(), A, b, c, D, starts, first, 16)
+    return y.transpose(1, 2).to(u.dtype), state.transpose(1, 2)
 
 
 def causal_conv1d_fn(
@@ -75,11 +87,21 @@ def refuses(*given: Tensor, **options: Any) -> Any:
     raise ValueError("Expected a CUDA tensor, but got one on the CPU")
 
 
-def install(monkeypatch: pytest.MonkeyPatch, scan: Any, convolution: Any) -> None:
+def install(
+    monkeypatch: pytest.MonkeyPatch, scan: Any, convolution: Any, selective: Any = selective_scan_fn
+) -> None:
     """Put stand-ins where the packages would be, and pretend that there is a CUDA device."""
-    for name in ("mamba_ssm", "mamba_ssm.ops", "mamba_ssm.ops.triton", SCAN, CONVOLUTION):
+    for name in (
+        "mamba_ssm",
+        "mamba_ssm.ops",
+        "mamba_ssm.ops.triton",
+        SCAN,
+        SELECTIVE,
+        CONVOLUTION,
+    ):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     monkeypatch.setattr(sys.modules[SCAN], "mamba_chunk_scan_combined", scan, raising=False)
+    monkeypatch.setattr(sys.modules[SELECTIVE], "selective_scan_fn", selective, raising=False)
     monkeypatch.setattr(sys.modules[CONVOLUTION], "causal_conv1d_fn", convolution, raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
 
@@ -89,48 +111,76 @@ def settings(**changes: Any) -> Mamba2Settings:
 
 
 @pytest.fixture
-def packed() -> SequenceLayout:
-    documents_BT = torch.tensor([[0] * 9 + [1] * 14, [2] * 20 + [-1] * 3])
-    positions_BT = torch.tensor([[*range(9), *range(14)], [*range(20), 0, 0, 0]])
-    ends = torch.tensor([0, 9, 23, 43], dtype=torch.int32)
-    return SequenceLayout(documents_BT, positions_BT, ends, 20, packed=True)
+def packed(models: Any) -> SequenceLayout:
+    layout: SequenceLayout = models.packed_layout([[9, 14], [20]])
+    return layout
 
 
+@pytest.fixture
+def alone(models: Any) -> SequenceLayout:
+    layout: SequenceLayout = models.packed_layout([[23], [20]])
+    return layout
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("asked", ["auto", "mamba_ssm"])
 def test_kernels_that_are_there_are_taken_and_compute_the_same(
-    asked: str, packed: SequenceLayout, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    asked: str, kind: str, models: Any, alone: SequenceLayout, packed: SequenceLayout,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     install(monkeypatch, mamba_chunk_scan_combined, causal_conv1d_fn)
     monkeypatch.setattr(kernels, "takes", lambda x: True)
-    context = Notes()
-    torch.manual_seed(0)
-    fast = build_mamba2(settings(kernel=asked), context)  # type: ignore[arg-type]
+    context = models.Notes()
+    fast = models.formed(kind, {**KINDS[kind], "kernel": asked}, context)
     assert context.told["backbone.settings.kernel"][0] == "mamba_ssm"
     assert context.told["backbone.convolution"][0] == "causal_conv1d"
-    slow = Mamba2(settings(), PLAIN)
-    slow.load_state_dict(fast.state_dict())
+    slow = models.formed(kind, {**KINDS[kind], "kernel": "reference"})
+    layout = alone if kind == "mamba.mamba1" else packed
     calls.clear()
     results = []
-    real = packed.documents_BT >= 0
+    real = layout.documents_BT >= 0
     for model in (fast, slow):
         x_BTD = torch.linspace(-2, 2, 2 * 23 * 16).view(2, 23, 16).sin().requires_grad_()
-        out = model(x_BTD, packed)[real]
+        out = model(x_BTD, layout)[real]
         leaves = [x_BTD, *model.parameters()]
         weights = torch.linspace(-1, 1, out.numel()).view_as(out)
         results.append([out, *torch.autograd.grad((out * weights).sum(), leaves)])
-    assert sorted(calls) == ["convolution"] * 2 + ["scan"] * 2
+    scan = "selective" if kind == "mamba.mamba1" else "scan"
+    assert sorted(calls) == sorted(["convolution", scan] * 2)
     for one, other in zip(*results, strict=True):
         scale = float(other.detach().abs().max())
         torch.testing.assert_close(one, other, rtol=0, atol=3e-6 * scale)
     calls.clear()
     cache = fast.new_cache(2, 23)
-    assert fast.extend(x_BTD.detach(), packed, cache).isfinite().all()
+    assert fast.extend(x_BTD.detach(), layout, cache).isfinite().all()
     assert calls == []
 
 
-def test_without_a_device_auto_takes_plain_torch_and_says_why() -> None:
-    context = Notes()
-    assert choose_kernels(settings(), context.note) == PLAIN
+def test_packed_rows_of_mamba_1_are_computed_in_plain_torch(
+    models: Any, packed: SequenceLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, mamba_chunk_scan_combined, causal_conv1d_fn)
+    monkeypatch.setattr(kernels, "takes", lambda x: True)
+    context, calls[:] = models.Notes(), []
+    model = models.formed("mamba.mamba1", TRIAL_1.settings, context)
+    told = context.told["backbone.settings.kernel"][1]
+    assert told.endswith("; packed rows are computed in plain torch")
+    x_BTD = torch.randn(2, 23, 16)
+    assert model(x_BTD, packed).isfinite().all()
+    assert calls == ["convolution"] * 2
+    asked = models.formed("mamba.mamba1", {**TRIAL_1.settings, "kernel": "mamba_ssm"})
+    with pytest.raises(UserError, match="one document a row, but the rows are packed") as caught:
+        asked(x_BTD, packed)
+    assert caught.value.where == "backbone.settings.kernel"
+    assert "train.layout: padded, or kernel: auto" in caught.value.fix
+    assert asked.eval()(x_BTD, packed).isfinite().all()
+
+
+def test_without_a_device_auto_takes_plain_torch_and_says_why(models: Any) -> None:
+    first = Mamba1Settings(**TRIAL_1.settings)
+    assert replace(choose_kernels(first, models.Notes().note), packs=True) == PLAIN_1
+    context = models.Notes()
+    assert choose_kernels(settings(), context.note) == PLAIN_2
     assert context.told == {
         "backbone.settings.kernel": (
             "reference",
@@ -141,13 +191,13 @@ def test_without_a_device_auto_takes_plain_torch_and_says_why() -> None:
 
 
 def test_with_a_device_and_without_packages_auto_names_the_command(
-    monkeypatch: pytest.MonkeyPatch,
+    models: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(monkeypatch, None, None)
     for name in ("mamba_ssm", SCAN, CONVOLUTION):
         monkeypatch.setitem(sys.modules, name, None)
-    context = Notes()
-    assert choose_kernels(settings(), context.note) == PLAIN
+    context = models.Notes()
+    assert choose_kernels(settings(), context.note) == PLAIN_2
     for package, key in (
         ("mamba-ssm", "backbone.settings.kernel"),
         ("causal-conv1d", "backbone.convolution"),
@@ -158,31 +208,29 @@ def test_with_a_device_and_without_packages_auto_names_the_command(
 
 
 def test_a_convolution_that_the_kernel_cannot_do_stays_in_torch(
-    monkeypatch: pytest.MonkeyPatch,
+    models: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(monkeypatch, mamba_chunk_scan_combined, causal_conv1d_fn)
-    context = Notes()
+    context = models.Notes()
     chosen = choose_kernels(settings(conv=6), context.note)
     assert chosen.convolve is None
     assert "takes 2 to 4 taps" in context.told["backbone.convolution"][1]
 
 
-def test_plain_torch_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_torch_can_be_asked_for(models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, mamba_chunk_scan_combined, causal_conv1d_fn)
-    context = Notes()
-    assert choose_kernels(settings(kernel="reference"), context.note) == PLAIN
+    context = models.Notes()
+    assert choose_kernels(settings(kernel="reference"), context.note) == PLAIN_2
     assert context.told == {"backbone.settings.kernel": ("reference", "asked for in the recipe")}
 
 
 @pytest.mark.parametrize("asked", ["auto", "mamba_ssm"])
 def test_a_model_on_the_cpu_of_a_cuda_machine_is_computed_in_plain_torch(
-    asked: str, packed: SequenceLayout, monkeypatch: pytest.MonkeyPatch
+    asked: str, models: Any, packed: SequenceLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(monkeypatch, refuses, refuses)
-    torch.manual_seed(0)
-    model = build_mamba2(settings(kernel=asked), Notes()).eval()  # type: ignore[arg-type]
-    slow = Mamba2(settings(), PLAIN).eval()
-    slow.load_state_dict(model.state_dict())
+    model = models.formed("mamba.mamba2", {**TRIAL.settings, "kernel": asked}).eval()
+    slow = models.formed("mamba.mamba2", {**TRIAL.settings, "kernel": "reference"}).eval()
     x_BTD = torch.randn(2, 23, 16)
     assert torch.equal(model(x_BTD, packed), slow(x_BTD, packed))
     assert model.extend(x_BTD, packed, model.new_cache(2, 23)).isfinite().all()
@@ -192,20 +240,20 @@ def test_a_model_on_the_cpu_of_a_cuda_machine_is_computed_in_plain_torch(
 
 
 def test_auto_trains_on_the_cpu_of_a_cuda_machine(
-    packed: SequenceLayout, monkeypatch: pytest.MonkeyPatch
+    models: Any, packed: SequenceLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(monkeypatch, refuses, refuses)
-    model = build_mamba2(settings(), Notes())  # type: ignore[arg-type]
+    model = models.formed("mamba.mamba2", TRIAL.settings)
     assert model.training
     assert model(torch.randn(2, 23, 16), packed).isfinite().all()
 
 
 def test_an_absent_kernel_asked_for_by_name_is_an_error_in_training(
-    packed: SequenceLayout, monkeypatch: pytest.MonkeyPatch
+    models: Any, packed: SequenceLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "mamba_ssm", None)
-    context, x_BTD = Notes(), torch.randn(2, 23, 16)
-    model = build_mamba2(settings(kernel="mamba_ssm"), context)  # type: ignore[arg-type]
+    context, x_BTD = models.Notes(), torch.randn(2, 23, 16)
+    model = models.formed("mamba.mamba2", {**TRIAL.settings, "kernel": "mamba_ssm"}, context)
     choice, why = context.told["backbone.settings.kernel"]
     assert choice == "mamba_ssm"
     assert why.startswith("asked for in the recipe; it cannot train here: ")
@@ -217,10 +265,10 @@ def test_an_absent_kernel_asked_for_by_name_is_an_error_in_training(
 
 
 def test_a_kernel_asked_for_by_name_does_not_train_on_the_cpu(
-    packed: SequenceLayout, monkeypatch: pytest.MonkeyPatch
+    models: Any, packed: SequenceLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(monkeypatch, refuses, refuses)
-    model = build_mamba2(settings(kernel="mamba_ssm"), Notes())  # type: ignore[arg-type]
+    model = models.formed("mamba.mamba2", {**TRIAL.settings, "kernel": "mamba_ssm"})
     with pytest.raises(UserError, match="on a CUDA device, but the model lies on cpu") as caught:
         model(torch.randn(2, 23, 16), packed)
     assert caught.value.where == "backbone.settings.kernel"
@@ -256,11 +304,14 @@ def test_a_run_that_was_trained_with_the_kernels_generates_without_them(
         loretta.train(loaded, run_dir=tmp_path / "second")
 
 
-def test_parameters_that_stay_float32_are_float32_whatever_the_default() -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_parameters_that_stay_float32_are_float32_whatever_the_default(
+    kind: str, models: Any
+) -> None:
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16)
     try:
-        model = Mamba2(settings(), PLAIN)
+        model = models.formed(kind, KINDS[kind])
     finally:
         torch.set_default_dtype(default)
     mixer = model.blocks[0].mixer
@@ -270,8 +321,9 @@ def test_parameters_that_stay_float32_are_float32_whatever_the_default() -> None
 
 def test_the_probes_compare_with_plain_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, mamba_chunk_scan_combined, causal_conv1d_fn)
-    require_scan(kernels._import_scan(), "cpu")
-    require_convolution(kernels._import_convolution(), "cpu")
+    probes.require_scan(kernels.load_scan(), "cpu")
+    probes.require_selective(kernels.load_selective(), "cpu")
+    probes.require_convolution(kernels.load_convolution(), "cpu")
 
     def leaking_scan(*given: Any, seq_idx: Any, **options: Any) -> Any:
         return mamba_chunk_scan_combined(*given, seq_idx=torch.ones_like(seq_idx), **options)
@@ -279,21 +331,27 @@ def test_the_probes_compare_with_plain_torch(monkeypatch: pytest.MonkeyPatch) ->
     def leaking_convolution(*given: Any, seq_idx: Any, **options: Any) -> Any:
         return causal_conv1d_fn(*given, seq_idx=torch.ones_like(seq_idx), **options)
 
-    install(monkeypatch, leaking_scan, leaking_convolution)
+    def doubled_scan(*given: Any, D: Any, **options: Any) -> Any:
+        return selective_scan_fn(*given, D=2 * D, **options)
+
+    install(monkeypatch, leaking_scan, leaking_convolution, doubled_scan)
     with pytest.raises(RuntimeError, match="the scan: its results differ"):
-        require_scan(kernels._import_scan(), "cpu")
+        probes.require_scan(kernels.load_scan(), "cpu")
+    with pytest.raises(RuntimeError, match="the scan: its results differ"):
+        probes.require_selective(kernels.load_selective(), "cpu")
     with pytest.raises(RuntimeError, match="convolution: its results differ"):
-        require_convolution(kernels._import_convolution(), "cpu")
+        probes.require_convolution(kernels.load_convolution(), "cpu")
 
 
 def test_probes_say_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    every = (probes.probe_mamba_ssm, probes.probe_selective_scan, probes.probe_causal_conv1d)
     install(monkeypatch, mamba_chunk_scan_combined, causal_conv1d_fn)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    for probe in (kernels.probe_mamba_ssm, kernels.probe_causal_conv1d):
+    for probe in every:
         with pytest.raises(RuntimeError, match="it needs a CUDA device, and there is none"):
             probe()
-    for name in (SCAN, CONVOLUTION):
+    for name in (SCAN, SELECTIVE, CONVOLUTION):
         monkeypatch.setitem(sys.modules, name, None)
-    for probe in (kernels.probe_mamba_ssm, kernels.probe_causal_conv1d):
+    for probe in every:
         with pytest.raises(ImportError):
             probe()
