@@ -187,7 +187,7 @@ def test_unknown_names_get_the_nearest_or_the_install_command(site: Path) -> Non
     write_plugin(site, "alpha")
     registry = Registry.discover(set())
     cases = {
-        "hyena.hyena": "pip install loretta-plugin-hyena",
+        "llm.qwen": "pip install loretta-plugin-llm",
         "alpha.thin": "unknown modality 'alpha.thin' (did you mean 'alpha.thing'?)",
         "alhpa.thing": "no plugin 'alhpa' is installed (did you mean 'alpha'?)",
         "zzz.thing": "unknown modality 'zzz.thing': no plugin 'zzz' is installed\n",
