@@ -27,6 +27,7 @@ from loretta_framework.evaluate.selection import (
 from loretta_framework.evaluate.settings import ClassConsistencySettings
 from loretta_framework.evaluate.variance import token_histograms, variance_ratio
 from loretta_framework.generation.rollout import RolloutRequest, rollout
+from loretta_framework.generation.sampling import Sampling
 from loretta_framework.recipe.plan import Plan
 
 METRICS = (
@@ -106,7 +107,10 @@ class ClassConsistency:
             for copy in range(copies)
         ]
         tokens = rollout(
-            context.model.model, requests, context.seed, temperature=self.settings.temperature
+            context.model.model,
+            requests,
+            context.seed,
+            sampling=Sampling(self.settings.temperature),
         )
         labels = tuple(sample.label or "" for sample in sources for _ in range(copies))
         return Generations(tokens, labels, np.repeat(np.arange(len(sources)), copies))

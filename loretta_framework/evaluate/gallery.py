@@ -16,6 +16,7 @@ from loretta_framework.evaluate.grid import Cell, GridRow, cell_of, draw_grid
 from loretta_framework.evaluate.selection import balanced, directed_pairs, having, why_not_predicted
 from loretta_framework.evaluate.settings import GallerySettings
 from loretta_framework.generation.rollout import RolloutRequest, rollout
+from loretta_framework.generation.sampling import Sampling
 
 FOLDER = "gallery"
 
@@ -78,7 +79,10 @@ class Gallery:
             for copy in range(copies)
         ]
         tokens = rollout(
-            context.model.model, requests, context.seed, temperature=self.settings.temperature
+            context.model.model,
+            requests,
+            context.seed,
+            sampling=Sampling(self.settings.temperature),
         )
         values = [context.model.tokenizers[target].decode(ids_T) for ids_T in tokens]
         return [values[i : i + copies] for i in range(0, len(values), copies)]

@@ -1,6 +1,6 @@
 """Generate one modality after a prompt, inside its ids, with the backbone's cache.
 
-N prompts, B rows of a chunk, T tokens, D width, G ids of a group.
+N prompts, B of a chunk, T tokens.
 """
 
 from __future__ import annotations
@@ -13,16 +13,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from loretta_framework.api.layout import SequenceLayout
-from loretta_framework.api.protocols import Cache, IntArray
-from loretta_framework.generation.sampling import sample
+from loretta_framework.api.protocols import IntArray
+from loretta_framework.generation import graphs as captured
+from loretta_framework.generation.block import Decoding, Draw
+from loretta_framework.generation.guidance import Guidance, require_sources, variants_of
+from loretta_framework.generation.prompts import encode
+from loretta_framework.generation.sampling import Sampling
+from loretta_framework.generation.steps import steps_of
 from loretta_framework.model.any_to_any import AnyToAny
-from loretta_framework.sequence.batch import collate
-from loretta_framework.sequence.groups import segment_groups
-from loretta_framework.sequence.rows import Segment, TokenRow, build_row, place_table
-from loretta_framework.sequence.vocabulary import Block
+from loretta_framework.sequence.rows import Segment, TokenRow, build_row
 
 Uniforms = NDArray[np.float64]
+
+PLAIN = Sampling()
+"""The model's own distribution."""
 
 
 @contextmanager
@@ -43,9 +47,10 @@ def generate(
     target: str,
     uniforms_NT: Uniforms,
     *,
-    temperature: float = 1.0,
-    top_k: int | None = None,
+    sampling: Sampling = PLAIN,
+    guidance: Guidance | None = None,
     batch_rows: int = 256,
+    graphs: bool = True,
 ) -> list[IntArray]:
     """Sample a segment of `target` after each prompt.
 
@@ -54,92 +59,76 @@ def generate(
         prompts: segments before the target's class id; may be empty.
         target: the modality to generate.
         uniforms_NT: one number in [0, 1) per prompt and position, T >= the target's `max_tokens`.
-        temperature: 1 samples the model's distribution, 0 takes the most likely id.
-        top_k: keep only the k most likely ids.
-        batch_rows: rows decoded together.
+        sampling: how ids are drawn; by default from the model's distribution.
+        guidance: how much the sources count; see `generation.guidance`.
+        batch_rows: rows decoded together; each prompt has one per variant that guidance mixes.
+        graphs: on a CUDA device, capture blocks that come again; see `generation.graphs`.
 
     Returns:
         int64 ids local to the modality, without class and end, one array per prompt;
         min_tokens <= length <= max_tokens.
 
     Raises:
-        ValueError: the target is continuous, so there is nothing to sample.
+        ValueError: the target is continuous, so there is nothing to sample; or the guidance is no
+            number, or names what is no source.
     """
-    block = model.vocabulary[target]
-    if block.continuous:
-        raise ValueError(f"'{target}' must be discrete to be generated, but is continuous")
-    rows = [build_row(model.vocabulary, prompt, open_target=target) for prompt in prompts]
-    order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))  # little padding in a chunk
-    results: list[IntArray] = [np.empty(0, np.int64)] * len(rows)
+    draw = Draw(steps_of(model.vocabulary, target), sampling, variants_of(guidance))
+    require_sources(guidance, prompts)
+    lines = [_lines(model, prompt, draw) for prompt in prompts]
+    # Rows of like length together: little padding.
+    order = sorted(range(len(lines)), key=lambda i: (max(map(len, lines[i])), i))
+    samples = max(1, batch_rows // len(draw.variants))
+    results: list[IntArray] = [np.empty(0, np.int64)] * len(lines)
     with evaluating(model):
-        for start in range(0, len(order), batch_rows):
-            chunk = order[start : start + batch_rows]
-            tokens = _decode(
-                model, [rows[i] for i in chunk], block, uniforms_NT[chunk], temperature, top_k
-            )
-            for index, ids in zip(chunk, tokens, strict=True):
-                results[index] = ids
+        for start in range(0, len(order), samples):
+            chunk = order[start : start + samples]
+            rows = [
+                line for variant in zip(*(lines[i] for i in chunk), strict=True) for line in variant
+            ]
+            made = _block(model, rows, draw, uniforms_NT[chunk], graphs)
+            for index, ids_T in zip(chunk, made, strict=True):
+                results[index] = ids_T
     return results
 
 
-def _decode(
+def start_decoding(
     model: AnyToAny,
-    rows: Sequence[TokenRow],
-    block: Block,
+    prompts: Sequence[Sequence[Segment]],
+    draw: Draw,
     uniforms_BT: Uniforms,
-    temperature: float,
-    top_k: int | None,
+) -> Decoding:
+    """Read the prompts of one batch; what is returned goes on step by step, under `evaluating`."""
+    lines = [_lines(model, prompt, draw) for prompt in prompts]
+    rows = [line for variant in zip(*lines, strict=True) for line in variant]
+    return _started(model, rows, draw, uniforms_BT)
+
+
+def _lines(model: AnyToAny, prompt: Sequence[Segment], draw: Draw) -> list[TokenRow]:
+    """The prompt of each variant."""
+    target = draw.steps.target
+    return [
+        build_row(model.vocabulary, variant.of(prompt), open_target=target)
+        for variant in draw.variants
+    ]
+
+
+def _block(
+    model: AnyToAny, rows: Sequence[TokenRow], draw: Draw, uniforms_BT: Uniforms, graphs: bool
 ) -> list[IntArray]:
-    device = model.embedding.weight.device
-    groups = segment_groups(model.vocabulary, block.modality).tolist()
-    uniforms = torch.from_numpy(np.ascontiguousarray(uniforms_BT)).to(device)
-    hidden_BD, cache, lengths_B = _prefill(model, rows, block.max_tokens, device)
-    place = place_table(model.vocabulary)[block.modality] + 1
-    active_B = torch.arange(len(rows), device=device)
-    tokens_BT = torch.full((len(rows), block.max_tokens), -1, dtype=torch.int64, device=device)
-    for step in range(block.max_tokens):
-        logits_BG = model.logits(hidden_BD, groups[step])
-        if block.variable and step < block.min_tokens:
-            logits_BG[:, 0] = float("-inf")  # the end id comes first in the group
-        index_B = sample(logits_BG, uniforms[active_B, step], temperature, top_k)
-        content_B = index_B + (model.groups[groups[step]][0].start - block.content.start)
-        tokens_BT[active_B, step] = content_B  # -1 where the segment ended
-        going_B = content_B >= 0
-        if step + 1 == block.max_tokens or not bool(going_B.any()):
-            break
-        if not bool(going_B.all()):
-            kept = going_B.nonzero().squeeze(1)
-            cache, active_B = cache.select(kept), active_B[kept]
-            content_B, lengths_B = content_B[kept], lengths_B[kept]
-        hidden_BD = _advance(
-            model, cache, content_B + block.content.start, place + step, lengths_B + step
-        )
-    return [row[row >= 0] for row in tokens_BT.cpu().numpy()]
+    if graphs and captured.why_not(model, rows, draw) is None:
+        return captured.generate_block(model, rows, draw, _on_device(model, uniforms_BT, draw))
+    decoding = _started(model, rows, draw, uniforms_BT)
+    decoding.run()
+    return decoding.tokens()
 
 
-def _prefill(
-    model: AnyToAny, rows: Sequence[TokenRow], room: int, device: torch.device
-) -> tuple[Tensor, Cache, Tensor]:
-    batch = collate(rows).to(device)
-    lengths_B = torch.tensor([len(row) for row in rows], device=device)
-    cache = model.backbone.new_cache(len(rows), batch.ids_BT.shape[1] + room)
-    x_BTD = model.embed(batch.ids_BT, batch.places_BT, batch.features)
-    hidden_BTD = model.backbone.extend(x_BTD, batch.layout, cache)
-    last_BD = hidden_BTD[torch.arange(len(rows), device=device), lengths_B - 1]
-    return last_BD, cache, lengths_B
+def _started(
+    model: AnyToAny, rows: Sequence[TokenRow], draw: Draw, uniforms_BT: Uniforms
+) -> Decoding:
+    encoded = encode(model, rows, len(draw.steps))
+    return Decoding(model, draw, encoded, _on_device(model, uniforms_BT, draw))
 
 
-def _advance(
-    model: AnyToAny, cache: Cache, ids_B: Tensor, place: int, positions_B: Tensor
-) -> Tensor:
-    rows = len(ids_B)
-    ids_B1 = ids_B[:, None]
-    layout = SequenceLayout(
-        documents_BT=torch.arange(rows, device=ids_B.device)[:, None],
-        positions_BT=positions_B[:, None],
-        cu_lengths=torch.arange(rows + 1, dtype=torch.int32, device=ids_B.device),
-        max_length=1,
-        packed=False,
-    )
-    x_B1D = model.embed(ids_B1, torch.full_like(ids_B1, place))
-    return model.backbone.extend(x_B1D, layout, cache)[:, 0]
+def _on_device(model: AnyToAny, uniforms_BT: Uniforms, draw: Draw) -> Tensor:
+    uniforms_TB = np.ascontiguousarray(uniforms_BT[:, : len(draw.steps)].T, dtype=np.float64)
+    return torch.from_numpy(uniforms_TB).to(model.embedding.weight.device)

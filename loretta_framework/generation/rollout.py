@@ -7,7 +7,7 @@ alone. Requests are grouped by (link, target) so that the rows of a batch have l
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -16,7 +16,8 @@ import numpy as np
 from loretta_framework.api import random
 from loretta_framework.api.objectives import RolloutRequest as RolloutRequest
 from loretta_framework.api.protocols import IntArray
-from loretta_framework.generation.decode import generate
+from loretta_framework.generation.decode import PLAIN, generate
+from loretta_framework.generation.sampling import Sampling
 from loretta_framework.model.any_to_any import AnyToAny
 from loretta_framework.sequence.rows import Content, Segment
 
@@ -39,11 +40,20 @@ def rollout(
     requests: Sequence[RolloutRequest],
     seed: int,
     *,
-    temperature: float = 1.0,
-    top_k: int | None = None,
+    sampling: Sampling | Mapping[str, Sampling] = PLAIN,
     counters: RolloutCounters | None = None,
+    graphs: bool = True,
 ) -> list[IntArray]:
-    """The last segment of each path, as ids local to its modality. No gradient is kept."""
+    """The last segment of each path, as ids local to its modality. No gradient is kept.
+
+    Args:
+        model: put into evaluation mode meanwhile.
+        requests: what to generate.
+        seed: with a request's key it decides its draws, whoever else is in the batch.
+        sampling: one for all, or by the modality generated; others are sampled plainly.
+        counters: told what was made.
+        graphs: as in `decode.generate`.
+    """
     current: list[Content] = [request.start for request in requests]
     for hop in range(max((len(request.path) for request in requests), default=1) - 1):
         groups: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -53,7 +63,8 @@ def rollout(
         for (link, target), members in groups.items():
             uniforms = _uniforms(model, [requests[i] for i in members], target, seed, hop)
             prompts = [[Segment(link, current[i])] for i in members]
-            made = generate(model, prompts, target, uniforms, temperature=temperature, top_k=top_k)
+            how = sampling if isinstance(sampling, Sampling) else sampling.get(target, PLAIN)
+            made = generate(model, prompts, target, uniforms, sampling=how, graphs=graphs)
             for index, ids in zip(members, made, strict=True):
                 current[index] = ids
             if counters is not None:

@@ -38,6 +38,9 @@ PAGES = sorted(
 )
 """`data.md` has a test of its own, which also compares what its commands give."""
 
+FOLLOWS = {"generation": ["index.md"]}
+"""Pages that go on with the run of others."""
+
 _FENCE = re.compile(r"(?:<!-- file: (\S+) -->\n)?^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _SNIPPET = re.compile(r'--8<-- "(.+)"')
 QUICK = ("--set", "train.threads=1", "--set", "data.workers=0")
@@ -70,9 +73,16 @@ def test_every_block_of_a_page_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for name in [*FOLLOWS.get(page.stem, ()), page.name]:
+        work_through(page.parent / name, tmp_path, monkeypatch, capfd)
+
+
+def work_through(
+    page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     for block in blocks(page):
         if block.file and block.language != "python":
-            (tmp_path / block.file).write_text(block.text, encoding="utf-8")
+            (folder / block.file).write_text(block.text, encoding="utf-8")
     names: dict[str, Any] = {"__name__": "__page__"}
     for block in blocks(page):
         snippet = _SNIPPET.search(block.text)
@@ -81,7 +91,7 @@ def test_every_block_of_a_page_runs(
         elif block.language == "python":
             exec(compile(block.text, str(page), "exec"), names)
         elif block.language == "yaml":
-            check_yaml(block, tmp_path)
+            check_yaml(block, folder)
         elif block.language == "console":
             for command in re.findall(r"^\$ (.*)$", block.text, re.MULTILINE):
                 run(command, capfd, monkeypatch)

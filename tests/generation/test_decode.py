@@ -9,13 +9,14 @@ import torch
 from loretta_framework.api import random
 from loretta_framework.generation.decode import generate
 from loretta_framework.generation.rollout import RolloutCounters, RolloutRequest, rollout
-from loretta_framework.generation.sampling import sample
+from loretta_framework.generation.sampling import Sampling, sample
 from loretta_framework.generation.score import score_rows
 from loretta_framework.model.any_to_any import AnyToAny
+from loretta_framework.registry import Builder, Registry
 from loretta_framework.sequence.batch import collate
 from loretta_framework.sequence.groups import segment_groups
 from loretta_framework.sequence.rows import Segment, build_row
-from loretta_framework.testing.small_models import small_model, small_sample
+from loretta_framework.testing.small_models import small_model, small_sample, small_vocabulary
 
 
 def prompts(count: int, *modalities: str) -> list[list[Segment]]:
@@ -53,7 +54,7 @@ def slow_generate(
         )
         if block.variable and step < block.min_tokens:
             logits[:, 0] = float("-inf")
-        token = int(sample(logits, torch.tensor(numbers[step : step + 1]), temperature, None))
+        token = int(sample(logits, torch.tensor(numbers[step : step + 1]), Sampling(temperature)))
         token -= int(block.variable)
         if token < 0:
             break
@@ -70,11 +71,37 @@ def test_cached_decoding_gives_the_tokens_of_the_uncached_loop(
     model = small_model(**settings).eval()
     given = prompts(12, "text") + prompts(6, "speech", "image") + [[]]
     numbers = uniforms(len(given))
-    fast = generate(model, given, target, numbers, temperature=temperature, batch_rows=7)
+    fast = generate(model, given, target, numbers, sampling=Sampling(temperature), batch_rows=7)
     slow = [
         slow_generate(model, p, target, n, temperature) for p, n in zip(given, numbers, strict=True)
     ]
     assert [ids.tolist() for ids in fast] == slow
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("mamba.mamba2", {"width": 32, "depth": 2, "head_dim": 8, "state": 8, "chunk": 8}),
+        ("hyena.hyena", {"width": 32, "depth": 2}),
+    ],
+)
+def test_other_backbones_give_the_tokens_of_the_uncached_loop(
+    kind: str, settings: dict[str, object]
+) -> None:
+    plugin = kind.partition(".")[0]
+    builder = Builder(Registry.discover({plugin}, {plugin}))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AnyToAny(small_vocabulary(), builder.build(kind, settings)).eval()
+    shared = [Segment(*part) for part in small_sample(2, "speech", "image", "text").parts]
+    given = [*prompts(3, "text"), *prompts(2, "speech", "image"), [], shared, shared]
+    numbers = uniforms(len(given))
+    for target in ("image", "speech"):
+        fast = generate(model, given, target, numbers, batch_rows=6)
+        slow = [
+            slow_generate(model, p, target, n, 1.0) for p, n in zip(given, numbers, strict=True)
+        ]
+        assert [ids.tolist() for ids in fast] == slow
 
 
 def test_generated_ids_and_lengths_stay_in_bounds() -> None:
@@ -119,18 +146,18 @@ def test_samples_follow_the_models_distribution() -> None:
 def test_top_k_and_greedy() -> None:
     logits = torch.tensor([[0.0, 2.0, 1.0, -1.0]]).expand(1000, 4)
     numbers = torch.linspace(0, 0.999, 1000, dtype=torch.float64)
-    assert set(sample(logits, numbers, 1.0, 2).tolist()) == {1, 2}
-    assert set(sample(logits, numbers, 0.0, None).tolist()) == {1}
-    assert set(sample(logits, numbers, 1.0, None).tolist()) == {0, 1, 2, 3}
+    assert set(sample(logits, numbers, Sampling(top_k=2)).tolist()) == {1, 2}
+    assert set(sample(logits, numbers, Sampling(0.0)).tolist()) == {1}
+    assert set(sample(logits, numbers, Sampling()).tolist()) == {0, 1, 2, 3}
     forbidden = logits.clone()
     forbidden[:, 1] = float("-inf")
-    assert 1 not in sample(forbidden, numbers, 1.0, None).tolist()
+    assert 1 not in sample(forbidden, numbers, Sampling()).tolist()
 
 
 @pytest.mark.parametrize(
     ("temperature", "top_k", "words"),
     [
-        (-1.0, None, "temperature must be 0 or more, but is -1.0"),
+        (-1.0, None, "temperature must be finite and 0 or more, but is -1.0"),
         (1.0, 0, "top_k must be 1 or more, but is 0"),
     ],
 )
@@ -138,7 +165,7 @@ def test_bad_sampling_settings_are_refused(
     temperature: float, top_k: int | None, words: str
 ) -> None:
     with pytest.raises(ValueError, match=words):
-        sample(torch.zeros(1, 3), torch.zeros(1), temperature, top_k)
+        Sampling(temperature, top_k)
 
 
 def test_generation_keeps_the_mode_and_leaves_no_gradient() -> None:

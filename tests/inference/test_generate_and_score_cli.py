@@ -87,7 +87,7 @@ def test_score_prints_json(
         (["--from", "english=@none.txt", "--to", "roman", "--out", "x"], "none.txt: the file"),
         (["--to", "roman", "--out", "x.png"], "written as .txt, but --out is 'x.png'"),
         (["--to", "roman", "--out", "x.txt", "--num-samples", "2"], "must be a folder for 2"),
-        (["--to", "roman"], "--out"),
+        (["--to", "roman"], "give --out FOLDER"),
         (["--to", "roman", "--out", "/dev/null/x"], "cannot be written"),
         (["--to", "roman", "--out", "x", "--device", "warp"], "device"),
     ],
