@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -35,8 +35,34 @@ class RolloutRequest:
     key: tuple[str, str, int]
 
 
-Rollout: TypeAlias = Callable[[Sequence[RolloutRequest], float, int | None, bool], list[IntArray]]
-"""(requests, temperature, top_k, use the average weights) -> last segment of each path."""
+class Rollout(Protocol):
+    """Generates segments without gradient."""
+
+    def __call__(
+        self,
+        requests: Sequence[RolloutRequest],
+        temperature: float | Mapping[str, float],
+        top_k: int | None,
+        use_average: bool,
+        /,
+        *,
+        top_p: float | None = None,
+        min_p: float | None = None,
+    ) -> list[IntArray]:
+        """The last segment of each path, as int64 ids local to its modality.
+
+        Args:
+            requests: what to generate; the draws of each follow from its key alone.
+            temperature: 1 samples the model's distribution, 0 takes the most likely id; or one for
+                each modality, 1 for those that are not named.
+            top_k: keep only the k most likely ids.
+            use_average: generate with the moving average of the weights where the run keeps one.
+            top_p: keep only the fewest most likely ids that have this probability together.
+            min_p: keep only ids this many times as likely as the likeliest.
+
+        Raises:
+            ValueError: a number is out of its range.
+        """
 
 
 class ObjectiveBuildContext(BuildContext, Protocol):

@@ -24,11 +24,13 @@ class Segment:
         content: its ids, or its features.
         weight: factor on the loss of its tokens; 0 for what the model itself made up. Of no effect
             on a continuous modality, which has nothing to predict.
+        generated: the model made it up; such tokens are counted in the metrics.
     """
 
     modality: str
     content: Content
     weight: float = 1.0
+    generated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class TokenRow:
         objective: name of the task that made it.
         features: (modality, features) of each continuous segment, in order; `ids_T` holds its
             feature id once for each of its vectors.
+        generated: how many of `ids_T` belong to generated segments, class and end ids counted.
     """
 
     sample: str
@@ -90,6 +93,7 @@ class TokenRow:
     edges: tuple[str, ...]
     objective: str = ""
     features: tuple[tuple[str, FloatArray], ...] = ()
+    generated: int = 0
 
     def __len__(self) -> int:
         return len(self.ids_T)

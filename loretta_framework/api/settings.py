@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,10 +57,13 @@ class TaskSchedule:
         start: fraction of the run's steps before it begins; until then its share goes to the
             recipe's first `causal` objective.
         every: it asks for the samples of this many steps at once (rollouts are batched).
+        overlap: its rows are made one step before they are needed, beside that step's work and
+            with the weights before its update; those of the run's first step are made in it.
     """
 
     start: float = 0.0
     every: int = 1
+    overlap: bool = False
 
 
 class ObjectiveSettings(Settings):
@@ -68,3 +72,7 @@ class ObjectiveSettings(Settings):
     def schedule(self) -> TaskSchedule:
         """When it starts and how many steps of samples it takes at once."""
         return TaskSchedule()
+
+    def modalities_named(self) -> Mapping[str, Sequence[str]]:
+        """Setting -> modalities that it names: a recipe must declare them. By default none."""
+        return {}

@@ -75,6 +75,7 @@ LEAVES: dict[str, Severity] = {
     "train.layout": REFUSED,
     "train.length_buckets": REFUSED,
     "train.threads": NOTED,
+    "train.compile": NOTED,
     "train.validate_every": HARMLESS,
     "init_from": REFUSED,
     "freeze": REFUSED,

@@ -65,12 +65,21 @@ def list_(directory: Path) -> None:
 @RECIPE
 @click.option("--static", "mode", flag_value="static", help="One line instead of the plan.")
 @click.option("--dynamic", "mode", flag_value="dynamic", help="Also build the model, unallocated.")
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@click.option(
+    "--profile", "mode", flag_value="profile", help="Train for 20 steps and tell where time goes."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @with_overrides
 def check(recipe_file: Path, mode: str | None, as_json: bool, overrides: Sequence[str]) -> None:
-    """Check a recipe against plugins and data, and print the plan. Needs no torch."""
+    """Check a recipe against plugins and data, and print the plan. Needs no torch.
+
+    With --profile the steps are real ones, in a temporary directory that is removed again.
+    """
     import json
 
+    if mode == "profile":
+        _profile(recipe_file, overrides, as_json)
+        return
     loaded, plan, registry = _planned(recipe_file, overrides)
     facts = _model_facts(plan, loaded, registry) if mode == "dynamic" else {}
     if as_json:
@@ -207,6 +216,22 @@ def _model_facts(plan: Plan, loaded: LoadedRecipe, registry: Registry) -> dict[s
     with torch.device("meta"):
         model = build_model(plan, loaded.recipe, registry)
     return {"parameters": sum(parameter.numel() for parameter in model.parameters())}
+
+
+def _profile(path: Path, overrides: Sequence[str], as_json: bool) -> None:
+    """Print where the time of training steps goes."""
+    import json
+
+    from loretta_framework.recipe.load import load_recipe
+    from loretta_framework.recipe.threads import set_thread_count
+
+    loaded = load_recipe(path, overrides)
+    set_thread_count(loaded.recipe)
+    from loretta_framework.train.profile import profile  # loads torch
+
+    found = profile(loaded, lambda text: click.echo(f"  {text}", err=True))
+    text = json.dumps(found.to_json(), indent=2) if as_json else "\n".join(found.lines())
+    click.echo(text)
 
 
 def _summary(plan: Plan) -> str:

@@ -18,11 +18,15 @@ def train(
 ) -> None:
     """Train the model that RECIPE describes."""
     from loretta_framework.recipe.load import load_recipe
-    from loretta_framework.train.run import TINY, train as execute
+    from loretta_framework.recipe.override import TINY
+    from loretta_framework.recipe.threads import set_thread_count
 
     own = {text.split("=", 1)[0] for text in overrides}
     reduced = [text for text in TINY if tiny and text.split("=", 1)[0] not in own]
     loaded = load_recipe(recipe, [*reduced, *overrides])
+    set_thread_count(loaded.recipe)
+    from loretta_framework.train.run import train as execute  # loads torch
+
     if tiny and run_dir is None:  # never among the steps of a real run
         run_dir = Path("runs") / f"{loaded.recipe.name}-tiny"
     run = execute(

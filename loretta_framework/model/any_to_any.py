@@ -1,6 +1,6 @@
 """Embeddings, backbone and heads: ids in, per-position losses or logits out.
 
-B rows, T tokens, N selected positions or features, D width, V ids, G ids of a group.
+B rows, T tokens, M = B x T, N selected positions or features, D width, V ids, G ids of a group.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from torch.nn import functional
 
 from loretta_framework.api.errors import PluginError
 from loretta_framework.api.protocols import Backbone, EncoderNetwork, Outputs
+from loretta_framework.model.cross_entropy import nll_of
 from loretta_framework.model.encoders import ByModality
 from loretta_framework.sequence.batch import Batch
 from loretta_framework.sequence.groups import IdGroup, id_groups
+from loretta_framework.sequence.predicted import moved
 from loretta_framework.sequence.rows import place_table
 from loretta_framework.sequence.vocabulary import Vocabulary
 
@@ -72,8 +74,12 @@ class AnyToAny(nn.Module):
         """(B, T) ids and places -> (B, T, D); see `Batch.features` for where features go."""
         x_BTD = self.embedding(ids_BT)
         for modality, features_N in features.items():
-            here_BT1 = (ids_BT == self.vocabulary[modality].content.start)[..., None]
-            x_BTD = x_BTD.masked_scatter(here_BT1, self._encoded(modality, features_N).to(x_BTD))
+            vectors_ND = self._encoded(modality, features_N).to(x_BTD).flatten(0, 1)
+            here_M = (ids_BT == self.vocabulary[modality].content.start).flatten()
+            # Not `masked_scatter`: its backward asks the device how many there are, and waits.
+            places_N1 = torch.nonzero_static(here_M, size=len(vectors_ND))
+            flat_MD = x_BTD.flatten(0, 1).index_copy(0, places_N1[:, 0], vectors_ND)
+            x_BTD = flat_MD.view_as(x_BTD)
         if self.places is not None:
             x_BTD = x_BTD + self.places(places_BT)
         dropped: Tensor = self.dropout(x_BTD)
@@ -110,18 +116,23 @@ class AnyToAny(nn.Module):
         """`_rows` of several groups. Slots, perhaps hundreds, are gathered at once: the gradient of
         a slice is as large as the table."""
         slotted = [group for group in groups if group >= 2 * len(self.vocabulary.blocks)]
+        if not slotted:
+            return [self._rows(group) for group in groups]
         sizes = [sum(map(len, self.groups[group])) for group in slotted]
         ids = [i for group in slotted for part in self.groups[group] for i in part]
         table_VD = self._output_table()
-        ids_N = torch.tensor(ids, dtype=torch.int64, device=table_VD.device)
-        gathered = torch.split(functional.embedding(ids_N, table_VD), sizes) if ids else ()
+        ids_N = moved(torch.tensor(ids, dtype=torch.int64), table_VD.device)
+        gathered = torch.split(functional.embedding(ids_N, table_VD), sizes)
         of_slots = dict(zip(slotted, gathered, strict=True))
         return [of_slots[group] if group in of_slots else self._rows(group) for group in groups]
 
     def local_targets(self, targets_N: Tensor, group: int) -> Tensor:
         """Global ids -> their indices within the group."""
-        local_N, before = torch.zeros_like(targets_N), 0
-        for ids in self.groups[group]:
+        first, *others = self.groups[group]
+        if not others:
+            return targets_N - first.start
+        local_N, before = targets_N - first.start, len(first)
+        for ids in others:
             inside_N = (targets_N >= ids.start) & (targets_N < ids.stop)
             local_N = torch.where(inside_N, targets_N - ids.start + before, local_N)
             before += len(ids)
@@ -129,22 +140,22 @@ class AnyToAny(nn.Module):
 
     def nll(self, hidden_BTD: Tensor, batch: Batch) -> Tensor:
         """float32 (B, T), -log p(target) in nats where the weight is not 0, else 0."""
-        groups_N = torch.where(batch.weights_BT > 0, batch.groups_BT, -1).flatten()
-        found, counts = (t.tolist() for t in torch.unique(groups_N, return_counts=True))
-        # Sorted by group once, since slots may be hundreds of groups.
-        order_N = groups_N.argsort(stable=True)
-        hidden = torch.split(hidden_BTD.flatten(0, 1)[order_N], counts)
-        targets = torch.split(batch.targets_BT.flatten()[order_N], counts)
-        first = int(found[0] < 0)  # what has no weight is sorted before all groups
-        parts = [torch.zeros(count, device=hidden_BTD.device) for count in counts[:first]]
-        rows = self._rows_of(found[first:])
-        work = zip(found[first:], hidden[first:], targets[first:], rows, strict=True)
-        for group, hidden_nD, targets_n, weight_GD in work:
-            logits_nG = functional.linear(hidden_nD, weight_GD).float()
-            local_n = self.local_targets(targets_n, group)
-            parts.append(functional.cross_entropy(logits_nG, local_n, reduction="none"))
+        nll_BT = torch.zeros_like(batch.weights_BT)
+        predicted = batch.predicted
+        if not predicted.groups:
+            return nll_BT
+        counts, order_N = list(predicted.counts), predicted.order_N
+        hidden = torch.split(hidden_BTD.flatten(0, 1).index_select(0, order_N), counts)
+        targets = torch.split(batch.targets_BT.flatten().index_select(0, order_N), counts)
+        rows = self._rows_of(predicted.groups)
+        parts = [
+            nll_of(hidden_nD, weight_GD, self.local_targets(targets_n, group))
+            for group, hidden_nD, targets_n, weight_GD in zip(
+                predicted.groups, hidden, targets, rows, strict=True
+            )
+        ]
         nll_N = torch.cat(parts)
-        return torch.empty_like(nll_N).index_copy(0, order_N, nll_N).view_as(batch.weights_BT)
+        return nll_BT.flatten().index_copy(0, order_N, nll_N).view_as(nll_BT)
 
     def forward(self, batch: Batch) -> Outputs:
         """Losses and hidden states of a batch."""

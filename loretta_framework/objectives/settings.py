@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -41,14 +42,33 @@ class TransitiveSettings(ObjectiveSettings):
     )
     every: Annotated[int, Field(ge=1)] = Field(
         default=8,
-        description="Steps whose pseudo segments are generated together; bounds staleness.",
+        description="Steps whose pseudo segments are generated together; fewer with `max_stale`.",
     )
-    reuse: Annotated[int, Field(ge=1)] = Field(
+    reuse_k: Annotated[int, Field(ge=1)] = Field(
         default=1, description="How often each pseudo segment is used within `every` steps."
     )
-    temperature: Weight = Field(default=1.0, description="Sampling temperature; 0 is greedy.")
+    max_stale: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="Most steps between making a pseudo segment and training on it; null: what "
+        "`every` and `overlap` give.",
+    )
+    overlap: bool = Field(
+        default=False,
+        description="Make pseudo segments one step early, beside that step's work on a GPU.",
+    )
+    temperature: Weight | dict[str, Weight] = Field(
+        default=1.0,
+        description="Sampling temperature, 0 is greedy; or one by modality, 1 for the others.",
+    )
     top_k: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="Sample among the k most likely ids only."
+    )
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None,
+        description="Sample among the fewest most likely ids that have this probability together.",
+    )
+    min_p: Fraction | None = Field(
+        default=None, description="Sample among ids this many times as likely as the likeliest."
     )
     order: Literal["pseudo_first", "any"] = Field(
         default="pseudo_first",
@@ -84,6 +104,27 @@ class TransitiveSettings(ObjectiveSettings):
         description="Hold a link until it saves this part of its target's unconditional nats.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _former_name(cls, data: Any) -> Any:
+        """Recipes and runs of before there was `max_stale` say `reuse` for `reuse_k`."""
+        if not isinstance(data, Mapping) or "reuse" not in data:
+            return data
+        if "reuse_k" in data:
+            raise ValueError(
+                "reuse is the former name of reuse_k and must not stand beside it, but both are given"
+            )
+        return {"reuse_k" if key == "reuse" else key: value for key, value in data.items()}
+
+    @model_validator(mode="after")
+    def _staleness_can_hold(self) -> TransitiveSettings:
+        if self.overlap and self.max_stale == 0:
+            raise ValueError(
+                "max_stale must be at least 1 with overlap, but is 0: segments made a step early "
+                "are a step old when they are used"
+            )
+        return self
+
     @model_validator(mode="after")
     def _something_is_learned(self) -> TransitiveSettings:
         if self.link_only and self.pseudo_weight == 0:
@@ -94,5 +135,16 @@ class TransitiveSettings(ObjectiveSettings):
         return self
 
     def schedule(self) -> TaskSchedule:
-        """Starts late and takes `every` steps of samples at once."""
-        return TaskSchedule(start=self.start, every=self.every)
+        """Starts late and takes the samples of as many steps at once as `max_stale` allows.
+
+        What is made for k steps is k - 1 steps old at the last of them, one more with `overlap`.
+        """
+        every = self.every
+        if self.max_stale is not None:
+            every = min(every, self.max_stale + 1 - self.overlap)
+        return TaskSchedule(self.start, every, self.overlap)
+
+    def modalities_named(self) -> Mapping[str, Sequence[str]]:
+        """Temperatures may be given by modality."""
+        degrees = self.temperature
+        return {"temperature": list(degrees)} if isinstance(degrees, dict) else {}

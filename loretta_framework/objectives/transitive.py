@@ -43,14 +43,14 @@ class Transitive(NextTokenLoss):
     def sequences(
         self, samples: Sequence[TokenizedSample], context: ObjectiveContext
     ) -> list[TokenRow]:
-        """One row a sample. With `reuse` r, the first 1/r of the samples serve r times each."""
+        """One row a sample. With `reuse_k` r, the first 1/r of the samples serve r times each."""
         if not samples:
             return []
-        distinct = -(-len(samples) // self.settings.reuse)
+        distinct = -(-len(samples) // self.settings.reuse_k)
         drawn = [(sample, self._draw(sample, context)) for sample in samples[:distinct]]
         pseudo = self._generate(drawn, context)
         rows = [self._row(*item, made, context) for item, made in zip(drawn, pseudo, strict=True)]
-        return (rows * self.settings.reuse)[: len(samples)]
+        return (rows * self.settings.reuse_k)[: len(samples)]
 
     def _draw(self, sample: TokenizedSample, context: ObjectiveContext) -> tuple[Walk, ...]:
         settings, present = self.settings, sample.modalities
@@ -91,7 +91,12 @@ class Transitive(NextTokenLoss):
         ]
         made = iter(
             context.rollout(
-                requests, settings.temperature, settings.top_k, settings.generator == "average"
+                requests,
+                settings.temperature,
+                settings.top_k,
+                settings.generator == "average",
+                top_p=settings.top_p,
+                min_p=settings.min_p,
             )
         )
         return [tuple(next(made) for _ in chosen) for _, chosen in drawn]
@@ -108,7 +113,7 @@ class Transitive(NextTokenLoss):
             segments = causal_segments(sample, context, "any", settings.first_segment_weight)
             return context.row(segments, sample)
         pseudo = [
-            Segment(walk.pseudo, tokens, settings.pseudo_weight)
+            Segment(walk.pseudo, tokens, settings.pseudo_weight, generated=True)
             for walk, tokens in zip(chosen, made, strict=True)
         ]
         target = chosen[0].target

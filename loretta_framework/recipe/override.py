@@ -15,6 +15,9 @@ from loretta_framework.recipe.wording import described
 from loretta_framework.recipe.yaml_reader import KeyPath, parse_yaml
 from loretta_framework.shards.remote.locations import without_queries
 
+TINY = ("train.steps=10", "checkpoint.every_steps=10")
+"""Overrides that make any recipe a check of minutes: `loretta train --tiny`."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Override:

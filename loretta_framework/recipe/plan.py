@@ -90,6 +90,7 @@ class TaskPlan:
         extra_samples: samples more per step before another task's start that falls back to it,
             as (until_step, samples) pairs.
         sequence_tokens: upper bound of the expected tokens of one of its sequences.
+        overlap: its rows are made one step before they are needed.
     """
 
     name: str
@@ -101,6 +102,7 @@ class TaskPlan:
     samples_per_step: int
     extra_samples: tuple[tuple[int, int], ...]
     sequence_tokens: float
+    overlap: bool = False
 
 
 @dataclass(frozen=True, slots=True)

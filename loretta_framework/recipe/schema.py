@@ -178,6 +178,11 @@ class Train(Settings):
         "used again; null: each batch as long as it is.",
     )
     threads: Positive | Literal["auto"] = Field(default="auto", description="CPU threads of torch.")
+    compile: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="Compile the backbone's blocks for training; auto: in runs long enough to repay "
+        "it, where there is a compiler.",
+    )
     validate_every: Positive | None = Field(
         default=None, description="Steps between validation passes; null: only at the end."
     )

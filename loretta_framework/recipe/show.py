@@ -135,6 +135,7 @@ def _tasks(plan: Plan) -> list[str]:
 def _task(task: TaskPlan) -> list[str]:
     extra = "".join(f", {count} more before step {until}" for until, count in task.extra_samples)
     every = f", {task.every} steps at once" if task.every > 1 else ""
+    every += ", made a step ahead" if task.overlap else ""
     return [
         task.name,
         f"share {task.share:.4g}",

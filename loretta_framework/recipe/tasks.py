@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from loretta_framework.api.errors import Problem, RecipeError
+from loretta_framework.api.errors import Problem, RecipeError, nearest
+from loretta_framework.api.settings import ObjectiveSettings, TaskSchedule
 from loretta_framework.api.specs import ObjectiveSpec
 from loretta_framework.graph import Bridge
 from loretta_framework.recipe.load import LoadedRecipe
@@ -29,7 +30,7 @@ class _Draft:
     share: float
     weight: float
     start_step: int
-    every: int
+    schedule: TaskSchedule
 
     @property
     def needs_bridges(self) -> bool:
@@ -87,9 +88,10 @@ def plan_tasks(
         bridged: whether there are missing pairs to bridge.
 
     Raises:
-        RecipeError: no objective has a share, or one needs `causal` to fall back to and there is
-            none.
+        RecipeError: no objective has a share, one needs `causal` to fall back to and there is
+            none, or settings name modalities that are not declared.
     """
+    _require_declared(loaded, components)
     drafts, reasons = _drafts(loaded, components)
     drafts = _without_idle(loaded, drafts, bridged, reasons)
     kept = [draft for draft in drafts if draft.share > 0]
@@ -111,6 +113,23 @@ def plan_tasks(
     return tuple(tasks), reasons
 
 
+def _require_declared(loaded: LoadedRecipe, components: Components) -> None:
+    """Settings of objectives name modalities of the recipe only."""
+    declared, problems = list(loaded.recipe.modalities), []
+    for index in range(len(loaded.recipe.objectives)):
+        path: KeyPath = ("objectives", index)
+        settings = components[path].settings
+        assert isinstance(settings, ObjectiveSettings)
+        for key, names in settings.modalities_named().items():
+            where = loaded.where((*path, "settings", key))
+            fix = f"declared in `modalities`: {', '.join(declared)}"
+            for name in sorted(set(names) - set(declared)):
+                what = f"the modality '{name}' is not declared{nearest(name, declared)}"
+                problems.append(Problem(what, where, fix))
+    if problems:
+        raise RecipeError(problems)
+
+
 def _drafts(loaded: LoadedRecipe, components: Components) -> tuple[list[_Draft], list[Reason]]:
     objectives = loaded.recipe.objectives
     total = math.fsum(node.share for node in objectives)
@@ -124,7 +143,7 @@ def _drafts(loaded: LoadedRecipe, components: Components) -> tuple[list[_Draft],
         schedule = component.settings.schedule()
         name, share = node.name or node.kind, node.share / total
         start = round(schedule.start * loaded.recipe.train.steps)
-        drafts.append(_Draft(path, name, component, share, node.weight, start, schedule.every))
+        drafts.append(_Draft(path, name, component, share, node.weight, start, schedule))
         if not math.isclose(share, node.share):
             why = f"shares are normalised to 1 (written: {node.share:g} of {total:g})"
             reasons.append(Reason(f"objectives.{name}.share", f"{share:.4g}", why))
@@ -163,10 +182,11 @@ def _task(
         share=draft.share,
         weight=draft.weight,
         start_step=draft.start_step,
-        every=draft.every,
+        every=draft.schedule.every,
         samples_per_step=max(1, math.floor(draft.share * budget / tokens)),
         extra_samples=extra,
         sequence_tokens=tokens,
+        overlap=draft.schedule.overlap,
     )
 
 

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from loretta_framework.api.errors import PluginError
 from loretta_framework.api.layout import PADDING, SequenceLayout
-from loretta_framework.api.protocols import FloatArray
+from loretta_framework.api.protocols import FloatArray, IntArray
 from loretta_framework.sequence.packing import best_fit_decreasing, bucketed
+from loretta_framework.sequence.predicted import Predicted, moved
 from loretta_framework.sequence.rows import TokenRow, require_fit
 from loretta_framework.sequence.vocabulary import PAD_ID, Vocabulary
 
@@ -36,6 +38,8 @@ class Batch:
         groups_BT: int64 id groups of the targets.
         edges_BT: int64 index into `edges`; -1 where the weight is 0.
         edges: (task, edge) names.
+        predicted: which positions have a weight, and the groups of their targets.
+        tokens: input tokens, padding not counted.
         features: modality -> float32 (N, ...), in reading order: line by line. Each takes the
             places of `max_tokens` feature ids of the modality in `ids_BT`, in the same order.
     """
@@ -48,12 +52,9 @@ class Batch:
     groups_BT: Tensor
     edges_BT: Tensor
     edges: tuple[tuple[str, str], ...]
+    predicted: Predicted
+    tokens: int
     features: Mapping[str, Tensor] = field(default_factory=dict)
-
-    @property
-    def tokens(self) -> int:
-        """Input tokens, padding not counted."""
-        return int(self.layout.cu_lengths[-1])
 
     @property
     def slots(self) -> int:
@@ -64,27 +65,28 @@ class Batch:
         """The same batch on another device."""
         layout = replace(
             self.layout,
-            documents_BT=self.layout.documents_BT.to(device),
-            positions_BT=self.layout.positions_BT.to(device),
-            cu_lengths=self.layout.cu_lengths.to(device),
+            documents_BT=moved(self.layout.documents_BT, device),
+            positions_BT=moved(self.layout.positions_BT, device),
+            cu_lengths=moved(self.layout.cu_lengths, device),
         )
-        moved = {
-            item.name: getattr(self, item.name).to(device)
+        tensors: dict[str, Any] = {
+            item.name: moved(getattr(self, item.name), device)
             for item in fields(self)
             if item.name.endswith("_BT")
         }
-        features = {name: values.to(device) for name, values in self.features.items()}
-        return replace(self, layout=layout, features=features, **moved)
+        features = {name: moved(values, device) for name, values in self.features.items()}
+        predicted = self.predicted.to(device)
+        return replace(self, layout=layout, predicted=predicted, features=features, **tensors)
 
     def edge_losses(self, nll_BT: Tensor, task: str) -> dict[str, tuple[Tensor, Tensor]]:
         """Edge name -> (sum of weight x nll, sum of weights) over the rows of `task`."""
         index_N = self.edges_BT.flatten() + 1  # slot 0 takes what has no edge
         zeros_E = nll_BT.new_zeros(len(self.edges) + 1, dtype=torch.float32)
         weights_N = self.weights_BT.flatten()
-        sums_E = zeros_E.index_add(0, index_N, weights_N * nll_BT.flatten())
-        counts_E = zeros_E.index_add(0, index_N, weights_N)
+        sums = zeros_E.index_add(0, index_N, weights_N * nll_BT.flatten()).unbind()
+        counts = zeros_E.index_add(0, index_N, weights_N).unbind()
         return {
-            edge: (sums_E[i + 1], counts_E[i + 1])
+            edge: (sums[i + 1], counts[i + 1])
             for i, (owner, edge) in enumerate(self.edges)
             if owner == task
         }
@@ -102,7 +104,8 @@ def collate(
     Args:
         rows: at least one.
         form: "padded" puts each row on its own line, padded on the right; "packed" fills lines of
-            `capacity` tokens by best fit. Documents are never cut.
+            `capacity` tokens by best fit, unless a line for each row takes no more positions: then
+            attention is spared the mask. Documents are never cut.
         capacity: tokens of a packed line; default: twice the longest row.
         buckets: number of line lengths up to `capacity` (of padded lines: up to half of it, what a
             row may have); None: as long as the longest line.
@@ -117,58 +120,98 @@ def collate(
     if not rows:
         raise ValueError("a batch must have at least one row")
     if vocabulary is not None:
-        for row in rows:
-            require_fit(vocabulary, row)
+        _require_fit(vocabulary, rows)
     longest = max(len(row) for row in rows)
     capacity = capacity or 2 * longest
-    if form == "packed":
-        lines, top = best_fit_decreasing([len(row) for row in rows], capacity), capacity
-    else:
-        lines, top = [[i] for i in range(len(rows))], capacity // 2
-    tokens = max(sum(len(rows[i]) for i in line) for line in lines)
-    return _fill(rows, lines, bucketed(tokens, top, buckets))
+    alone = [[i] for i in range(len(rows))]
+    if form == "padded":
+        return _fill(rows, alone, bucketed(longest, capacity // 2, buckets))
+    lengths = [len(row) for row in rows]
+    lines = best_fit_decreasing(lengths, capacity)
+    tokens = bucketed(max(sum(lengths[i] for i in line) for line in lines), capacity, buckets)
+    shorter = bucketed(longest, capacity, buckets)
+    if len(rows) * shorter <= len(lines) * tokens:
+        return _fill(rows, alone, shorter)
+    return _fill(rows, lines, tokens)
 
 
-_COLUMNS = ("ids", "places", "targets", "weights", "groups")
+_NAMES = ("ids", "places", "targets", "weights", "groups")
+_COLUMNS = tuple(f"{name}_T" for name in _NAMES)
+_EMPTY = {"ids_T": PAD_ID}
+
+
+def _joined(rows: Sequence[TokenRow], column: str) -> NDArray[Any]:
+    """A column of all rows, one behind the other."""
+    joined: NDArray[Any] = np.concatenate([getattr(row, column) for row in rows])
+    return joined
+
+
+def _require_fit(vocabulary: Vocabulary, rows: Sequence[TokenRow]) -> None:
+    """`require_fit` of every row. All at once, and one by one to name the row that does not."""
+    if not vocabulary.inputs:  # the vectors that one row lacks, another may have too many of
+        together: dict[str, Any] = {name: _joined(rows, name) for name in (*_COLUMNS, "edges_T")}
+        try:
+            require_fit(vocabulary, TokenRow(sample="", edges=(), **together))
+        except PluginError:
+            pass
+        else:
+            return
+    for row in rows:
+        require_fit(vocabulary, row)
 
 
 def _fill(rows: Sequence[TokenRow], lines: list[list[int]], tokens: int) -> Batch:
-    shape = (len(lines), tokens)
-    columns = {name: np.zeros(shape, np.int64) for name in _COLUMNS}
-    columns["ids"].fill(PAD_ID)
-    columns["weights"] = np.zeros(shape, np.float32)
-    documents_BT, positions_BT = np.full(shape, PADDING, np.int64), np.zeros(shape, np.int64)
-    edges_BT = np.full(shape, -1, np.int64)
-    table: dict[tuple[str, str], int] = {}
-    lengths: list[int] = []
-    for line, members in enumerate(lines):
-        start = 0
-        for index in members:
-            row = rows[index]
-            here = (line, slice(start, start + len(row)))
-            for name in _COLUMNS:
-                columns[name][here] = getattr(row, f"{name}_T")
-            documents_BT[here] = len(lengths)
-            positions_BT[here] = np.arange(len(row))
-            names = [table.setdefault((row.objective, edge), len(table)) for edge in row.edges]
-            edges_BT[here] = np.array([*names, -1])[row.edges_T]  # -1 picks the last
-            lengths.append(len(row))
-            start += len(row)
+    """R rows with N tokens in all, in reading order."""
+    members = np.array([len(line) for line in lines])
+    rows = [rows[index] for line in lines for index in line]
+    lengths_R = np.array([len(row) for row in rows])
+    stops_R = lengths_R.cumsum()
+    firsts_R = stops_R - lengths_R
+    # A line's first token is `line * tokens`, and the tokens of all rows above it come before.
+    above_B = firsts_R[members.cumsum() - members]
+    moved_R = np.repeat(np.arange(len(lines)) * tokens - above_B, members)
+    positions_N = np.arange(stops_R[-1]) - np.repeat(firsts_R, lengths_R)
+    places_N = np.arange(stops_R[-1]) + np.repeat(moved_R, lengths_R)
+
+    def spread(column_N: NDArray[Any], empty: int = 0) -> NDArray[Any]:
+        flat = np.full(len(lines) * tokens, empty, column_N.dtype)
+        flat[places_N] = column_N
+        return flat.reshape(len(lines), tokens)
+
+    columns = {name: spread(_joined(rows, name), _EMPTY.get(name, 0)) for name in _COLUMNS}
+    edges_N, edges = _edges(rows, lengths_R)
     layout = SequenceLayout(
-        documents_BT=torch.from_numpy(documents_BT),
-        positions_BT=torch.from_numpy(positions_BT),
-        cu_lengths=torch.tensor([0, *np.cumsum(lengths)], dtype=torch.int32),
-        max_length=max(lengths),
-        packed=any(len(members) > 1 for members in lines),
+        documents_BT=torch.from_numpy(spread(np.repeat(np.arange(len(rows)), lengths_R), PADDING)),
+        positions_BT=torch.from_numpy(spread(positions_N)),
+        cu_lengths=torch.from_numpy(np.concatenate([[0], stops_R]).astype(np.int32)),
+        max_length=int(lengths_R.max()),
+        packed=len(rows) > len(lines),
     )
-    tensors = {f"{name}_BT": torch.from_numpy(column) for name, column in columns.items()}
+    tensors = {f"{name}_BT": torch.from_numpy(columns[f"{name}_T"]) for name in _NAMES}
     return Batch(
         layout=layout,
         **tensors,
-        edges_BT=torch.from_numpy(edges_BT),
-        edges=tuple(table),
-        features=_stacked([rows[index] for members in lines for index in members]),
+        edges_BT=torch.from_numpy(spread(edges_N, -1)),
+        edges=edges,
+        predicted=Predicted.of(columns["groups_T"], columns["weights_T"]),
+        tokens=int(stops_R[-1]),
+        features=_stacked(rows),
     )
+
+
+def _edges(
+    rows: Sequence[TokenRow], lengths_R: IntArray
+) -> tuple[IntArray, tuple[tuple[str, str], ...]]:
+    """(N,) index of each token's edge among those of the batch, -1 where it has none; and those."""
+    table: dict[tuple[str, str], int] = {}
+    numbers: list[int] = []
+    firsts_R = np.empty(len(rows), np.int64)
+    for place, row in enumerate(rows):
+        numbers.append(-1)  # a row's own numbers stand behind what its -1 picks
+        firsts_R[place] = len(numbers)
+        numbers += [table.setdefault((row.objective, edge), len(table)) for edge in row.edges]
+    picked_N = _joined(rows, "edges_T") + np.repeat(firsts_R, lengths_R)
+    return np.array(numbers)[picked_N], tuple(table)
 
 
 def _stacked(rows: Sequence[TokenRow]) -> dict[str, Tensor]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from loretta_framework.api.protocols import IntArray
+
 MULTIPLE = 8
 """Bucketed lengths are multiples of this: matrix units work on tiles."""
 
@@ -14,29 +18,61 @@ def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]
     Longest first, each into the fullest bin that has room, so that large gaps stay for rows that
     need them. Ties keep their order, so the result is a pure function of the lengths.
 
+    Rows of one length are placed together: the fullest bin that takes one takes as many as fit,
+    since after each it is fuller still.
+
     Raises:
         ValueError: a length exceeds the capacity.
     """
-    bins: list[list[int]] = []
+    lengths_N = np.asarray(lengths)
+    longest = int(lengths_N.max(initial=0))
+    if longest > capacity:
+        raise ValueError(f"a row of {longest} tokens does not fit a line of {capacity}")
+    places, opened = _places(np.bincount(lengths_N), capacity)
+    bins: list[list[int]] = [[] for _ in range(opened)]
+    for index, place in zip(_longest_first(lengths_N, longest), places, strict=True):
+        bins[place].append(index)
+    return bins
+
+
+def _places(counts: IntArray, capacity: int) -> tuple[list[int], int]:
+    """The bin of each row in the order in which rows are placed, and the number of bins.
+
+    Args:
+        counts: how many rows have each length.
+        capacity: of a bin.
+    """
     by_room: list[list[int]] = [[] for _ in range(capacity + 1)]
     rooms = 0  # bit r is set when some bin has room r: the lowest one that fits is found at once
-    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        length = lengths[index]
-        if length > capacity:
-            raise ValueError(f"a row of {length} tokens does not fit a line of {capacity}")
-        fitting = rooms >> length
-        if fitting:
-            room = length + (fitting & -fitting).bit_length() - 1
-            place = by_room[room].pop()
-            if not by_room[room]:
-                rooms ^= 1 << room
-        else:
-            room, place = capacity, len(bins)
-            bins.append([])
-        bins[place].append(index)
-        by_room[room - length].append(place)
-        rooms |= 1 << (room - length)
-    return bins
+    opened = 0
+    places: list[int] = []
+    for length in np.flatnonzero(counts)[::-1].tolist():
+        left = int(counts[length])
+        while left:
+            fitting = rooms >> length
+            room = length + (fitting & -fitting).bit_length() - 1 if fitting else capacity
+            each = min(left, room // length) if length else left
+            wanted = left // each  # a last bin may take fewer, and is then looked for again
+            if fitting:
+                taken = by_room[room][: -wanted - 1 : -1]
+                del by_room[room][-wanted:]
+                if not by_room[room]:
+                    rooms ^= 1 << room
+            else:
+                taken = list(range(opened, opened + wanted))
+                opened += wanted
+            places += taken if each == 1 else [place for place in taken for _ in range(each)]
+            by_room[room - each * length] += taken
+            rooms |= 1 << (room - each * length)
+            left -= each * len(taken)
+    return places, opened
+
+
+def _longest_first(lengths_N: IntArray, longest: int) -> list[int]:
+    """Indices by falling length; ties keep their order. Numbers of 16 bits are sorted by counting."""
+    short = np.uint16 if longest < 2**16 else np.int64
+    order: list[int] = (longest - lengths_N).astype(short).argsort(kind="stable").tolist()
+    return order
 
 
 def bucketed(length: int, top: int, buckets: int | None) -> int:

@@ -105,7 +105,18 @@ def build_row(
         edges=tuple(edges),
         objective=objective,
         features=_features(vocabulary, segments),
+        generated=_generated(segments, columns, len(ids) - 1),
     )
+
+
+def _generated(segments: Sequence[Segment], columns: Sequence[Columns], inputs: int) -> int:
+    """Inputs that belong to generated segments; the very last id is none."""
+    count = stop = 0
+    for segment, (ids, *_) in zip(segments, columns, strict=False):
+        start, stop = stop, stop + len(ids)
+        if segment.generated:
+            count += min(stop, inputs) - start
+    return count
 
 
 def _laid_out(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from loretta_framework.api.errors import CheckpointError, RecipeError
 from loretta_framework.api.protocols import Callback
@@ -29,10 +31,11 @@ from loretta_framework.registry import Builder
 from loretta_framework.sequence.rows import TokenizedSample
 from loretta_framework.sequence.vocabulary import Vocabulary
 from loretta_framework.train.average import MovingAverage
+from loretta_framework.train.compiling import choose_compile, compile_blocks
 from loretta_framework.train.distributed import World
 from loretta_framework.train.initialise import initialise
 from loretta_framework.train.loop import RunView, Trainer
-from loretta_framework.train.numerics import Numerics, choose_numerics
+from loretta_framework.train.numerics import Note, Numerics, choose_numerics
 from loretta_framework.train.optim import build_optimizer, freeze
 from loretta_framework.train.parts import Parts
 from loretta_framework.train.quality import EdgeQuality
@@ -53,6 +56,7 @@ def assemble(parts: Parts, run: RunDirectory, lock: RunLock) -> Trainer:
     numerics = choose_numerics(recipe, model.backbone.width, builder.note)
     torch.set_num_threads(numerics.threads)
     model.to(numerics.device)
+    numerics = _compiled(recipe, plan, model, numerics, builder.note)
     rollouts, quality = Rollouts(model, plan.seed, numerics), EdgeQuality()
     tasks = build_tasks(plan, builder, rollouts, quality)
     rollouts.average = _moving_average(tasks, model)
@@ -86,6 +90,20 @@ def assemble(parts: Parts, run: RunDirectory, lock: RunLock) -> Trainer:
         save=lambda trainer: save_state(trainer, run.checkpoints, lock),
         held_out=_held_out(parts),
     )
+
+
+def _compiled(
+    recipe: Recipe, plan: Plan, model: AnyToAny, numerics: Numerics, note: Note
+) -> Numerics:
+    """The numerics with what was settled about compiling; where it is on, the model is compiled."""
+    backbone = model.backbone
+    assert isinstance(backbone, nn.Module)
+    on = choose_compile(recipe, backbone, numerics.device, plan.batch_tokens, note)
+    if on:
+        tokens = 2 * plan.max_row_tokens()
+        lines = max(2, plan.batch_tokens // tokens)
+        compile_blocks(model.backbone, numerics, (lines + (lines == tokens), tokens))
+    return replace(numerics, compiled=on)
 
 
 def _start_from(

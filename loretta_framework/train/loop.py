@@ -17,11 +17,14 @@ from loretta_framework.model.any_to_any import AnyToAny
 from loretta_framework.recipe.plan import Plan
 from loretta_framework.recipe.schema import Recipe
 from loretta_framework.sequence.rows import TokenizedSample, TokenRow
+from loretta_framework.train.ahead import Beside, with_next
 from loretta_framework.train.average import MovingAverage
+from loretta_framework.train.clock import Clock
 from loretta_framework.train.metrics import MetricsWriter
 from loretta_framework.train.optim import learning_rate_factor, set_learning_rate
 from loretta_framework.train.quality import EdgeQuality
 from loretta_framework.train.signals import StopFlag, stop_requests
+from loretta_framework.train.staleness import pseudo_figures
 from loretta_framework.train.step import Stepper, StepResult
 from loretta_framework.train.tasks import Rollouts, Task
 from loretta_framework.train.validate import validate
@@ -51,7 +54,7 @@ class Trainer:
     """All parts of a run, put together by `train.run`.
 
     `save(trainer)` writes a checkpoint of `step` finished steps; `tokenizers` holds the digests of
-    what they learned.
+    what they learned; `coming` the samples of the next step, where a task makes rows ahead.
     """
 
     plan: Plan
@@ -72,7 +75,13 @@ class Trainer:
     held_out: Sequence[TokenizedSample] = ()
     step: int = 0
     last: dict[str, float] = field(default_factory=dict)
+    coming: StepSamples | None = None
+    beside: Beside = field(init=False)
     edge_tokens: EdgeTokens = field(default_factory=EdgeTokens)
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        self.beside = Beside(self.stepper.numerics.device)
 
     def run(self) -> None:
         """Train to the last step, or to a stop request.
@@ -93,8 +102,8 @@ class Trainer:
     def _steps(self, flag: StopFlag) -> None:
         self.model.train()
         saved = self.step
-        for samples in self.loader.steps(self.step, self.plan.steps):
-            self._one(samples)
+        for samples in self.fetched(self.plan.steps):
+            self.one(samples)
             if self.step % self.recipe.checkpoint.every_steps == 0 or self.step == self.plan.steps:
                 self.save(self)
                 saved = self.step
@@ -106,14 +115,26 @@ class Trainer:
                     fix="run the same command with --resume to go on",
                 )
 
-    def _one(self, samples: StepSamples) -> None:
+    def fetched(self, stop: int) -> Iterator[StepSamples]:
+        """The samples of each step before `stop`; with overlap one step is read ahead."""
+        overlap = any(task.plan.overlap for task in self.tasks)
+        steps = self.loader.steps(self.step, stop)
+        for samples, coming in with_next(steps, overlap):
+            self.coming = coming
+            self.clock.mark("data")
+            yield samples
+
+    def one(self, samples: StepSamples) -> None:
+        """Train on the samples of a step and report it."""
         began = time.monotonic()
+        self.beside.mark()
         rows = self._rows(samples)
         factor = learning_rate_factor(self.step, self.plan.steps, self.recipe.optimizer)
         set_learning_rate(self.optimizer, factor)
-        result = self.stepper.run(self.step, rows)
+        result = self.stepper.run(self.step, rows, self._ahead)
         if self.average is not None:
             self.average.update(self.model)
+        self.clock.mark("optimizer")
         self._observe(result)
         self.step += 1
         self.view.step = self.step
@@ -128,12 +149,20 @@ class Trainer:
             callback.on_step(self.view, report)
 
     def _rows(self, samples: StepSamples) -> dict[str, list[TokenRow]]:
-        return {
-            task.plan.name: task.rows(
-                samples.get(task.plan.name, []), task.steps_left(self.step, self.plan.steps)
-            )
-            for task in self.tasks
-        }
+        rows = {}
+        for task in self.tasks:
+            name = task.plan.name
+            rows[name] = task.rows(samples.get(name, []), self.step, self.plan.steps)
+            self.clock.mark("rollout" if task.generates else "other")
+        return rows
+
+    def _ahead(self) -> None:
+        """With overlap, the rows of the next step, by the weights before this step's update."""
+        if self.coming is None:
+            return
+        with self.beside.work():
+            for task in self.tasks:
+                task.make_ahead(self.coming.get(task.plan.name, []), self.step)
 
     def _observe(self, result: StepResult) -> None:
         self.edge_tokens.add(result.weights)
@@ -158,4 +187,4 @@ class Trainer:
             report[f"loss/{task}/{edge}" if several else f"loss/{edge}"] = nats
         for edge, count in self.rollouts.counters.tokens.items():
             report[f"generated_tokens/{edge}"] = float(count)
-        return report
+        return report | pseudo_figures(self.tasks, self.step - 1)

@@ -14,7 +14,7 @@ from loretta_framework.train.numerics import Numerics
 MACHINE = "machine"
 """Key of the note that holds `describe_machine`."""
 
-_CHOICES = (MACHINE, "device", "train.precision", "train.threads")
+_CHOICES = (MACHINE, "device", "train.precision", "train.threads", "train.compile")
 _BACKBONE = "backbone."
 """What a backbone notes under such keys is what it computes with: its attention, its kernels."""
 _PACKAGES = ("torch", "numpy")
@@ -46,6 +46,7 @@ def effective_numerics(plan: Plan, numerics: Numerics) -> dict[str, str]:
         "device": str(numerics.device),
         "train.precision": "bf16" if numerics.bf16 else "fp32",
         "train.threads": str(numerics.threads),
+        "train.compile": "on" if numerics.compiled else "off",
         **{name: plan.versions[name] for name in _PACKAGES if name in plan.versions},
         **backbone,
         **noted,

@@ -6,7 +6,6 @@ They depend on flags and widths, never on a timing, so that a resumed run repeat
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from loretta_framework.recipe.schema import Recipe
+from loretta_framework.recipe.threads import compute_threads, loader_processes
 from loretta_framework.sequence.batch import LayoutForm
 
 Note = Callable[[str, str, str], None]
@@ -33,6 +33,7 @@ class Numerics:
         workers: loader processes.
         form: layout of training batches.
         start_method: how loader processes start.
+        compiled: the backbone's blocks are compiled for training.
     """
 
     device: torch.device
@@ -41,6 +42,7 @@ class Numerics:
     workers: int
     form: LayoutForm
     start_method: str = "auto"
+    compiled: bool = False
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context to compute in."""
@@ -49,7 +51,7 @@ class Numerics:
         return nullcontext()
 
 
-KEPT = ("train.precision", "train.threads", "train.layout")
+KEPT = ("train.precision", "train.threads", "train.layout", "train.compile")
 """Choices that a resumed run takes over: they decide how sums are rounded."""
 
 
@@ -76,7 +78,7 @@ def choose_numerics(recipe: Recipe, width: int, note: Note) -> Numerics:
     return Numerics(
         device,
         _bf16(recipe, device, width, note),
-        _threads(recipe, workers, note),
+        _threads(recipe, note),
         workers,
         _form(recipe, note),
         _start_method(recipe, workers, note),
@@ -86,11 +88,8 @@ def choose_numerics(recipe: Recipe, width: int, note: Note) -> Numerics:
 def _bf16(recipe: Recipe, device: torch.device, width: int, note: Note) -> bool:
     if recipe.train.precision != "auto":
         return recipe.train.precision == "bf16"
-    if device.type == "cuda":
-        fast, why = torch.cuda.is_bf16_supported(), "the device multiplies bfloat16"
-    else:
-        fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-        why = "the CPU multiplies bfloat16"
+    fast = multiplies_bf16(device)
+    why = f"the {'device' if device.type == 'cuda' else 'CPU'} multiplies bfloat16"
     if not fast:
         note("train.precision", "fp32", "the hardware has no bfloat16 products")
     elif width < BF16_MIN_WIDTH:
@@ -100,16 +99,17 @@ def _bf16(recipe: Recipe, device: torch.device, width: int, note: Note) -> bool:
     return fast and width >= BF16_MIN_WIDTH
 
 
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether the hardware has bfloat16 products, by its flags."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def _workers(recipe: Recipe, note: Note) -> int:
-    if recipe.data.workers != "auto":
-        return recipe.data.workers
-    count = 1 if cores() > 1 else 0
-    note("data.workers", str(count), f"{cores()} cores: one loads while the others compute")
+    count, why = loader_processes(recipe)
+    if why:
+        note("data.workers", str(count), why)
     return count
 
 
@@ -124,12 +124,10 @@ def _start_method(recipe: Recipe, workers: int, note: Note) -> str:
     return method
 
 
-def _threads(recipe: Recipe, workers: int, note: Note) -> int:
-    if recipe.train.threads != "auto":
-        return recipe.train.threads
-    # Threads that spin at a barrier beside a busy loader make a step 10 to 20 times slower.
-    count = max(1, cores() - workers)
-    note("train.threads", str(count), f"{cores()} cores less {workers} loader processes")
+def _threads(recipe: Recipe, note: Note) -> int:
+    count, why = compute_threads(recipe)
+    if why:
+        note("train.threads", str(count), why)
     return count
 
 

@@ -90,7 +90,18 @@ def build_optimizer(model: nn.Module, settings: Optimizer) -> torch.optim.AdamW:
         for (lr, decay), members in groups.items()
     ]
     betas = (settings.betas[0], settings.betas[1])
-    return torch.optim.AdamW(parameters, lr=settings.lr, betas=betas, eps=settings.eps)
+    return torch.optim.AdamW(
+        parameters, lr=settings.lr, betas=betas, eps=settings.eps, fused=_fusible(model) or None
+    )
+
+
+def _fusible(model: nn.Module) -> bool:
+    """Whether the update can be one kernel; where it cannot, torch chooses."""
+    return all(
+        p.device.type in ("cpu", "cuda") and torch.is_floating_point(p)
+        for p in model.parameters()
+        if p.requires_grad
+    )
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
@@ -115,10 +126,8 @@ def restore_optimizer(
     for name, parameter in model.named_parameters():
         prefix = f"{name}/"
         state = {
-            # AdamW keeps its step count on the CPU, its moments beside the parameter.
-            key.removeprefix(prefix): value.clone()
-            if value.ndim == 0
-            else value.to(parameter.device, copy=True)
+            # The fused update takes its step count from where the parameter lies too.
+            key.removeprefix(prefix): value.to(parameter.device, copy=True)
             for key, value in tensors.items()
             if key.startswith(prefix)
         }

@@ -7,6 +7,7 @@ restart in the middle of it cannot make it again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -20,20 +21,28 @@ from loretta_framework.sequence.rows import TokenRow
 _COLUMNS = ("ids_T", "places_T", "targets_T", "weights_T", "groups_T", "edges_T")
 
 
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """A row and the steps that were finished when it was made: which weights made it."""
+
+    row: TokenRow
+    made: int
+
+
 class RowPool:
     """Rows of one task in the order in which steps will use them."""
 
     def __init__(self) -> None:
-        self._rows: list[TokenRow] = []
+        self._rows: list[Pooled] = []
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def fill(self, rows: list[TokenRow]) -> None:
-        """Add rows behind those that are left."""
-        self._rows.extend(rows)
+    def fill(self, rows: Sequence[TokenRow], made: int) -> None:
+        """Add rows made after `made` finished steps behind those that are left."""
+        self._rows.extend(Pooled(row, made) for row in rows)
 
-    def draw(self, count: int) -> list[TokenRow]:
+    def draw(self, count: int) -> list[Pooled]:
         """Take the next rows; fewer when the pool runs out."""
         taken, self._rows = self._rows[:count], self._rows[count:]
         return taken
@@ -42,32 +51,47 @@ class RowPool:
         """The rows as one tensor a column, and the row lengths; {} when empty."""
         if not self._rows:
             return {}
+        rows = [pooled.row for pooled in self._rows]
         columns = {
-            name: torch.from_numpy(np.concatenate([getattr(row, name) for row in self._rows]))
+            name: torch.from_numpy(np.concatenate([getattr(row, name) for row in rows]))
             for name in _COLUMNS
         }
         features = {
             f"features/{name}": torch.from_numpy(np.stack(arrays))
             for name, arrays in self._features().items()
         }
-        return {**columns, **features, "lengths": torch.tensor([len(row) for row in self._rows])}
+        return {
+            **columns,
+            **features,
+            "lengths": torch.tensor([len(row) for row in rows]),
+            "generated": torch.tensor([row.generated for row in rows]),
+            "made": torch.tensor([pooled.made for pooled in self._rows]),
+        }
 
     def names(self) -> list[tuple[str, str, list[str], list[str]]]:
         """(sample, objective, edges, modalities of the features) of each row, beside `tensors`."""
         return [
             (row.sample, row.objective, list(row.edges), [name for name, _ in row.features])
-            for row in self._rows
+            for row in (pooled.row for pooled in self._rows)
         ]
 
     def _features(self) -> dict[str, list[FloatArray]]:
         found: dict[str, list[FloatArray]] = {}
-        for row in self._rows:
-            for name, array in row.features:
+        for pooled in self._rows:
+            for name, array in pooled.row.features:
                 found.setdefault(name, []).append(array)
         return found
 
-    def restore(self, tensors: dict[str, Tensor], names: Sequence[Sequence[Any]]) -> None:
-        """Take back what `tensors` and `names` gave; names of before there were features too."""
+    def restore(
+        self, tensors: dict[str, Tensor], names: Sequence[Sequence[Any]], made: int = 0
+    ) -> None:
+        """Take back what `tensors` and `names` gave; names of before there were features too.
+
+        Args:
+            tensors: the columns.
+            names: of each row.
+            made: when the rows were made where the checkpoint does not tell: older ones do not.
+        """
         self._rows = []
         if not tensors:
             return
@@ -78,7 +102,12 @@ class RowPool:
             for key, values in tensors.items()
             if key.startswith("features/")
         }
-        for (sample, objective, edges, *given), *arrays in zip(names, *columns, strict=True):
+        lengths = tensors["lengths"]
+        generated = tensors.get("generated", torch.zeros_like(lengths)).tolist()
+        steps = tensors.get("made", torch.full_like(lengths, made)).tolist()
+        for (sample, objective, edges, *given), count, step, *arrays in zip(
+            names, generated, steps, *columns, strict=True
+        ):
             fields: dict[str, Any] = dict(zip(_COLUMNS, arrays, strict=True))
             features = tuple((name, next(kept[name])) for name in chain(*given))
             row = TokenRow(
@@ -86,6 +115,7 @@ class RowPool:
                 objective=objective,
                 edges=tuple(edges),
                 features=features,
+                generated=count,
                 **fields,
             )
-            self._rows.append(row)
+            self._rows.append(Pooled(row, step))

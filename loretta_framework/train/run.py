@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ from loretta_framework.checkpoint.run_directory import RunDirectory
 from loretta_framework.data.rates import measure_rates
 from loretta_framework.recipe.load import LoadedRecipe, load_recipe
 from loretta_framework.recipe.nodes import needed_plugins
+from loretta_framework.recipe.override import TINY as TINY
 from loretta_framework.recipe.plan import Plan, Reason
+from loretta_framework.recipe.renew import renewed
 from loretta_framework.recipe.show import recipe_text
 from loretta_framework.recipe.yaml_reader import read_yaml
 from loretta_framework.registry import Registry
@@ -42,9 +44,6 @@ from loretta_framework.train.parts import Parts
 from loretta_framework.train.state import restore_state
 
 Say = Callable[[str], None]
-
-TINY = ("train.steps=10", "checkpoint.every_steps=10")
-"""Overrides that make any recipe a check of minutes: `loretta train --tiny`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +119,21 @@ def train(
             raise
 
 
+@contextmanager
+def opened(loaded: LoadedRecipe, path: Path, say: Say) -> Iterator[Trainer]:
+    """A trainer before its first step in a new run directory, which is locked inside.
+
+    Raises:
+        LorettaError: what `train` raises before its first step.
+    """
+    parts = Parts.build(loaded)
+    run = RunDirectory.create(path, _recipe_text(loaded, path), parts.plan)
+    with run.acquire() as lock, MetricsWriter(run.metrics_file) as metrics:
+        trainer = _prepare(parts, run, lock, {}, say)
+        trainer.metrics = metrics
+        yield trainer
+
+
 def fit(loaded: LoadedRecipe, directory: Path) -> dict[str, dict[str, float]]:
     """Fit the recipe's tokenizers that learn, into `directory`; figures by modality."""
     return Parts.build(loaded).fit(directory)
@@ -144,9 +158,8 @@ def _require_plugins(run: RunDirectory) -> None:
 def _require_same(run: RunDirectory, parts: Parts, say: Say) -> list[Change]:
     old_recipe = read_yaml(run.recipe_file).data
     new_recipe = parts.loaded.resolved_for(run.path)
-    changes = require_resumable(
-        run.read_plan(), parts.plan, old_recipe, new_recipe, where=str(run.path)
-    )
+    old = renewed(run.read_plan(), parts.builder.registry)
+    changes = require_resumable(old, parts.plan, old_recipe, new_recipe, where=str(run.path))
     for change in changes:
         say(f"note: {change}")
     return changes

@@ -110,7 +110,7 @@ def restore_state(
     require_tokenizers(state["tokenizers"], trainer.tokenizers, root.parent / "tokenizers")
     trainer.model.load_state_dict(loaded.tensors["model"])
     restore_optimizer(trainer.model, trainer.optimizer, loaded.tensors["optimizer"])
-    restore_tasks(trainer.tasks, loaded.tensors["tasks"], state["pools"])
+    restore_tasks(trainer.tasks, loaded.tensors["tasks"], state["pools"], loaded.step)
     if trainer.average is not None:
         trainer.average.restore(loaded.tensors["average"])
     trainer.quality.restore(state["quality"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,15 +13,20 @@ from loretta_framework.api import random
 from loretta_framework.api.errors import TrainingError
 from loretta_framework.model.any_to_any import AnyToAny
 from loretta_framework.sequence.batch import Batch, collate
+from loretta_framework.sequence.predicted import moved
 from loretta_framework.sequence.rows import TokenRow
+from loretta_framework.train.clock import Clock
 from loretta_framework.train.distributed import World
 from loretta_framework.train.numerics import Numerics
 from loretta_framework.train.tasks import Task
 
-Sums = dict[tuple[str, str], Tensor]
-"""(task, edge) -> float64 (2,): weighted nats and weights, no gradient."""
+Name = tuple[str, str]
+"""(task, edge)"""
 
-ByEdge = dict[tuple[str, str], float]
+Sums = list[tuple[Name, Tensor, Tensor]]
+"""Weighted nats and weights of an edge in one micro-batch, without gradient."""
+
+ByEdge = dict[Name, float]
 """(task, edge) -> a figure."""
 
 
@@ -60,6 +65,7 @@ class Stepper:
         clip_norm: None for no clipping.
         capacity: tokens of a packed line.
         buckets: number of line lengths, None for any.
+        clock: told where the time goes.
     """
 
     def __init__(
@@ -75,20 +81,33 @@ class Stepper:
         clip_norm: float | None,
         capacity: int,
         buckets: int | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.model, self.optimizer, self.tasks = model, optimizer, tasks
         self.numerics, self.world, self.seed = numerics, world, seed
         self.accumulate, self.clip_norm, self.capacity = accumulate, clip_norm, capacity
-        self.buckets = buckets
+        self.buckets, self.clock = buckets, clock or Clock()
+        # Walking through the modules for them takes longer than a small model's whole update.
+        self._trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
 
-    def run(self, step: int, rows: Mapping[str, Sequence[TokenRow]]) -> StepResult:
+    def run(
+        self,
+        step: int,
+        rows: Mapping[str, Sequence[TokenRow]],
+        beside: Callable[[], None] = lambda: None,
+    ) -> StepResult:
         """One step on the rows of each task.
+
+        Args:
+            step: from 0.
+            rows: by task.
+            beside: called when forward and backward are queued, before anything waits for them.
 
         Raises:
             TrainingError: loss or gradient is not finite; the weights are as before the step.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        sums: Sums = {}
+        sums: Sums = []
         everything = [row for task_rows in rows.values() for row in task_rows]
         tokens = slots = 0
         for micro in range(self.accumulate):
@@ -96,47 +115,74 @@ class Stepper:
             if part:
                 batch = self._backward(step, micro, part, sums)
                 tokens, slots = tokens + batch.tokens, slots + batch.slots
-        edges, weights, loss = self._reduce(step, sums)
+        beside()
+        self.clock.mark("rollout")
+        names, table, (tokens, slots) = self._reduce(step, sums, (tokens, slots))
+        weights = {
+            name: weight for name, (_, weight) in zip(names, table, strict=True) if weight > 0
+        }
+        edges = {
+            name: nats / weight
+            for name, (nats, weight) in zip(names, table, strict=True)
+            if weight > 0
+        }
         count = sum(weights.values())
-        self.world.sum_gradients(self.model.parameters())
+        self.world.sum_gradients(self._trained.values())
         grad_norm = self._scale_and_clip(step, count)
         if count > 0:
             self.optimizer.step()
-        size = torch.tensor([tokens, slots], dtype=torch.float64, device=self.numerics.device)
-        tokens, slots = (int(total) for total in self.world.sum(size).tolist())
-        return StepResult(loss, edges, weights, grad_norm, tokens, slots)
+        self.clock.mark("optimizer")
+        factors = {task.plan.name: task.plan.weight for task in self.tasks}
+        loss = sum(factors[name[0]] * nats for name, (nats, _) in zip(names, table, strict=True))
+        return StepResult(loss / max(count, 1e-9), edges, weights, grad_norm, tokens, slots)
 
     def _backward(self, step: int, micro: int, part: Sequence[TokenRow], sums: Sums) -> Batch:
         """Add the gradients of a micro-batch, and return it."""
-        # Dropout draws from torch's generator; seeding it by counter makes a restart exact.
-        key = random.key(self.seed, "dropout", step, micro, self.world.rank)
-        torch.manual_seed(key % 2**63)
+        self._seed(step, micro)
         form = self.numerics.form
         capacity = max(self.capacity, max(len(row) for row in part))
         batch = collate(part, form, capacity, self.buckets, self.model.vocabulary).to(
             self.numerics.device
         )
+        self.clock.mark("other")
         with self.numerics.autocast():
             outputs = self.model(batch)
-        total = outputs.nll_BT.new_zeros(())
+        total: Tensor | float = 0.0
         for task in self.tasks:
             for edge, (nats, weight) in task.objective.loss(outputs, batch).items():
-                total = total + task.plan.weight * nats
-                pair = torch.stack([nats.detach().double(), weight.detach().double()])
-                name = (task.plan.name, edge)
-                sums[name] = sums.get(name, torch.zeros_like(pair)) + pair
-        if total.requires_grad:  # rows may carry no loss at all
-            total.backward()
+                sums.append(((task.plan.name, edge), nats.detach(), weight.detach()))
+                total = total + (nats if task.plan.weight == 1.0 else task.plan.weight * nats)
+        self.clock.mark("forward")
+        if isinstance(total, Tensor) and total.requires_grad:  # rows may carry no loss at all
+            total.backward()  # type: ignore[no-untyped-call]
+        self.clock.mark("backward")
         return batch
 
-    def _reduce(self, step: int, sums: Sums) -> tuple[ByEdge, ByEdge, float]:
-        """Nats per token and weights by (task, edge), and the loss, over all ranks."""
-        names = self._all_edges(sums)
-        zero = torch.zeros(2, dtype=torch.float64, device=self.numerics.device)
-        table_E2 = torch.stack([sums.get(name, zero) for name in names] or [zero])
-        table = self.world.sum(table_E2).tolist()
+    def _seed(self, step: int, micro: int) -> None:
+        """Dropout draws from torch's generators; seeding them by counter makes a restart exact.
+
+        Not `torch.manual_seed`, which without a GPU writes down its caller's stack every time.
+        """
+        key = random.key(self.seed, "dropout", step, micro, self.world.rank) % 2**63
+        torch.default_generator.manual_seed(key)
+        if self.numerics.device.type == "cuda":
+            torch.cuda.manual_seed(key)
+
+    def _reduce(
+        self, step: int, sums: Sums, sizes: tuple[int, int]
+    ) -> tuple[list[Name], list[list[float]], tuple[int, int]]:
+        """Edges, the (nats, weights) of each, and the sizes, over all ranks: the step's one wait."""
+        names = self._all_edges({name for name, _, _ in sums})
+        device = self.numerics.device
+        table_E2 = torch.zeros(len(names) + 1, 2, dtype=torch.float64, device=device)
+        if sums:
+            places = torch.tensor([names.index(name) for name, _, _ in sums])
+            found = torch.stack([one for _, *pair in sums for one in pair]).double().view(-1, 2)
+            table_E2.index_add_(0, moved(places, device), found)
+        table_E2[-1] += moved(torch.tensor(sizes, dtype=torch.float64), device)
+        *table, (tokens, slots) = self.world.sum(table_E2).tolist()
         bad = [
-            name for name, (nats, _) in zip(names, table, strict=False) if not math.isfinite(nats)
+            name for name, (nats, _) in zip(names, table, strict=True) if not math.isfinite(nats)
         ]
         if bad:
             named = ", ".join(f"{edge} ({task})" for task, edge in bad)
@@ -145,41 +191,38 @@ class Stepper:
                 where=f"step {step}",
                 fix="resume with a lower optimizer.lr, or look at the data of that edge",
             )
-        factors = {task.plan.name: task.plan.weight for task in self.tasks}
-        loss = sum(factors[name[0]] * nats for name, (nats, _) in zip(names, table, strict=False))
-        counted = {
-            name: (nats, weight)
-            for name, (nats, weight) in zip(names, table, strict=False)
-            if weight > 0
-        }
-        edges = {name: nats / weight for name, (nats, weight) in counted.items()}
-        weights = {name: weight for name, (_, weight) in counted.items()}
-        return edges, weights, loss / max(sum(weights.values()), 1e-9)
+        return names, table, (int(tokens), int(slots))
 
-    def _all_edges(self, sums: Sums) -> list[tuple[str, str]]:
-        names = sorted(sums)
+    def _all_edges(self, own: set[Name]) -> list[Name]:
+        names = sorted(own)
         if self.world.size == 1:
             return names
-        gathered: list[list[tuple[str, str]]] = [[] for _ in range(self.world.size)]
+        gathered: list[list[Name]] = [[] for _ in range(self.world.size)]
         torch.distributed.all_gather_object(gathered, names)
         return sorted({name for part in gathered for name in part})
 
     def _scale_and_clip(self, step: int, count: float) -> float:
-        """The one division by the global count, then the norm, then clipping."""
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        if gradients:
-            torch._foreach_div_(gradients, max(count, 1e-9))
-        limit = self.clip_norm if self.clip_norm is not None else math.inf
-        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        """The norm, then one factor for the division by the global count and for clipping."""
+        gradients = [p.grad for p in self._trained.values() if p.grad is not None]
+        if not gradients:
+            return 0.0
+        norms = torch.stack(torch._foreach_norm(gradients))
+        norm = float(torch.linalg.vector_norm(norms)) / max(count, 1e-9)
         if not math.isfinite(norm):
-            bad = [
-                name
-                for name, p in self.model.named_parameters()
-                if p.grad is not None and not bool(torch.isfinite(p.grad).all())
-            ]
-            raise TrainingError(
-                f"the gradient of '{bad[0] if bad else '?'}' is not finite; the weights were not updated",
-                where=f"step {step}",
-                fix="resume with a lower optimizer.lr, or with train.precision=fp32",
-            )
+            self._raise_for_gradient(step)
+        limit = self.clip_norm if self.clip_norm is not None else math.inf
+        factor = min(1.0, limit / (norm + 1e-6)) / max(count, 1e-9)
+        torch._foreach_mul_(gradients, factor)
         return norm
+
+    def _raise_for_gradient(self, step: int) -> None:
+        bad = [
+            name
+            for name, p in self._trained.items()
+            if p.grad is not None and not bool(torch.isfinite(p.grad).all())
+        ]
+        raise TrainingError(
+            f"the gradient of '{bad[0] if bad else '?'}' is not finite; the weights were not updated",
+            where=f"step {step}",
+            fix="resume with a lower optimizer.lr, or with train.precision=fp32",
+        )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from loretta_framework.api.protocols import IntArray, Objective
 from loretta_framework.api.specs import ObjectiveSpec
 from loretta_framework.generation.rollout import RolloutCounters, RolloutRequest, rollout
+from loretta_framework.generation.sampling import Sampling
 from loretta_framework.model.any_to_any import AnyToAny
 from loretta_framework.objectives.context import ObjectiveContext
 from loretta_framework.recipe.plan import Plan, TaskPlan
@@ -20,7 +22,7 @@ from loretta_framework.registry import Builder
 from loretta_framework.sequence.rows import TokenizedSample, TokenRow
 from loretta_framework.train.average import MovingAverage
 from loretta_framework.train.numerics import Numerics
-from loretta_framework.train.pool import RowPool
+from loretta_framework.train.pool import Pooled, RowPool
 from loretta_framework.train.quality import EdgeQuality
 
 
@@ -34,6 +36,7 @@ class Task:
         context: what it is handed.
         generates: whether its rows hold generated segments.
         pool: rows made ahead.
+        drawn: those of this step.
     """
 
     plan: TaskPlan
@@ -41,17 +44,33 @@ class Task:
     context: ObjectiveContext
     generates: bool
     pool: RowPool = field(default_factory=RowPool)
+    drawn: list[Pooled] = field(default_factory=list)
 
-    def rows(self, samples: Sequence[TokenizedSample], handed_for: int) -> list[TokenRow]:
-        """The rows of one step; `samples` are those of `handed_for` steps when it takes several."""
-        if samples:
-            self.pool.fill(list(self.objective.sequences(samples, self.context)))
-        if self.plan.every == 1:
-            return self.pool.draw(len(self.pool))
-        # Ceiling, so that a rank whose slice does not divide evenly still empties its pool.
-        return self.pool.draw(-(-len(self.pool) // max(1, handed_for)))
+    def rows(self, samples: Sequence[TokenizedSample], step: int, steps: int) -> list[TokenRow]:
+        """The rows of one step, told by what the task was handed for it and the steps after it."""
+        # With overlap the step before made them; the first step of a run has none before it.
+        if samples and not (self.plan.overlap and step > 0):
+            self._make(samples, step)
+        count = len(self.pool)
+        if self.plan.every > 1:
+            # Ceiling, so that a rank whose slice does not divide evenly still empties its pool.
+            count = -(-count // max(1, self._steps_left(step, steps)))
+        self.drawn = self.pool.draw(count)
+        return [pooled.row for pooled in self.drawn]
 
-    def steps_left(self, step: int, steps: int) -> int:
+    def make_ahead(self, coming: Sequence[TokenizedSample], step: int) -> None:
+        """With overlap, make the rows of the samples of the next step; the pool is empty then."""
+        if coming and self.plan.overlap:
+            self._make(coming, step)
+
+    def made_at(self, step: int) -> int:
+        """When the rows of a pool were made that is left after `step` steps, without overlap."""
+        return step - (step - self.plan.start_step) % self.plan.every
+
+    def _make(self, samples: Sequence[TokenizedSample], step: int) -> None:
+        self.pool.fill(self.objective.sequences(samples, self.context), step)
+
+    def _steps_left(self, step: int, steps: int) -> int:
         """Steps, this one included, until the task is handed samples again."""
         since = (step - self.plan.start_step) % self.plan.every
         return min(self.plan.every - since, steps - step)
@@ -76,28 +95,41 @@ class Rollouts:
     def __call__(
         self,
         requests: Sequence[RolloutRequest],
-        temperature: float,
+        temperature: float | Mapping[str, float],
         top_k: int | None,
         use_average: bool,
+        /,
+        *,
+        top_p: float | None = None,
+        min_p: float | None = None,
     ) -> list[IntArray]:
-        """See `objectives.context.Rollout`."""
-        with self.numerics.autocast():
-            if use_average and self.average is not None:
-                with self.average.swapped(self.model):
-                    return self._walk(requests, temperature, top_k)
-            return self._walk(requests, temperature, top_k)
+        """See `api.objectives.Rollout`."""
+        targets = {modality for request in requests for modality in request.path[1:]}
+        sampling = samplings(targets, temperature, top_k, top_p, min_p)
+        average = self.average if use_average else None
+        weights = average.swapped(self.model) if average is not None else nullcontext()
+        with self.numerics.autocast(), weights:
+            return rollout(
+                self.model, requests, self.seed, sampling=sampling, counters=self.counters
+            )
 
-    def _walk(
-        self, requests: Sequence[RolloutRequest], temperature: float, top_k: int | None
-    ) -> list[IntArray]:
-        return rollout(
-            self.model,
-            requests,
-            self.seed,
-            temperature=temperature,
-            top_k=top_k,
-            counters=self.counters,
-        )
+
+def samplings(
+    targets: Collection[str],
+    temperature: float | Mapping[str, float],
+    top_k: int | None,
+    top_p: float | None,
+    min_p: float | None,
+) -> dict[str, Sampling]:
+    """How each of the modalities is sampled; those without a temperature at 1.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+    degrees = (
+        temperature if isinstance(temperature, Mapping) else dict.fromkeys(targets, temperature)
+    )
+    return {name: Sampling(degrees.get(name, 1.0), top_k, top_p, min_p) for name in targets}
 
 
 def build_tasks(
@@ -129,9 +161,9 @@ def task_tensors(tasks: Sequence[Task]) -> dict[str, Tensor]:
 
 
 def restore_tasks(
-    tasks: Sequence[Task], tensors: Mapping[str, Tensor], names: Mapping[str, Any]
+    tasks: Sequence[Task], tensors: Mapping[str, Tensor], names: Mapping[str, Any], step: int
 ) -> None:
-    """Put back what `task_tensors` gave; `names` holds each pool's row names."""
+    """Put back what `task_tensors` gave after `step` steps; `names` holds each pool's row names."""
     for task in tasks:
         pool, state = (
             {
@@ -141,5 +173,5 @@ def restore_tasks(
             }
             for prefix in (f"{task.plan.name}/pool/", f"{task.plan.name}/state/")
         )
-        task.pool.restore(pool, names.get(task.plan.name, []))
+        task.pool.restore(pool, names.get(task.plan.name, []), task.made_at(step))
         task.objective.restore({name: value.numpy() for name, value in state.items()})

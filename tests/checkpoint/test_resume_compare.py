@@ -85,6 +85,7 @@ CHANGED = {
     "train.precision": "bf16",
     "train.layout": "packed",
     "train.threads": 3,
+    "train.compile": "on",
     "data.workers": 3,
     "checkpoint.keep_last": 5,
     "train.validate_every": 3,

@@ -16,7 +16,7 @@ from loretta_framework.backbones.transformer import Transformer
 from loretta_framework.data.loading.transport import StepResult, pack, unpack
 from loretta_framework.generation.decode import generate
 from loretta_framework.generation.rollout import RolloutRequest, rollout
-from loretta_framework.generation.sampling import sample
+from loretta_framework.generation.sampling import Sampling, sample
 from loretta_framework.generation.score import score_rows
 from loretta_framework.graph import ModalityGraph
 from loretta_framework.model.any_to_any import AnyToAny
@@ -98,9 +98,11 @@ def context(task: str = "causal", model: AnyToAny | None = None) -> ObjectiveCon
     combos = {frozenset(pair): 1 for pair in (("text", "pulse"), ("pulse", "image"))}
     graph = ModalityGraph.from_combinations(VOCABULARY.modalities, combos, VOCABULARY.inputs)
 
-    def roll(requests: list[RolloutRequest], temperature: float, *_: object) -> list[np.ndarray]:
+    def roll(
+        requests: list[RolloutRequest], temperature: float, *_: object, **__: object
+    ) -> list[np.ndarray]:
         assert model is not None
-        return rollout(model, requests, 0, temperature=temperature)
+        return rollout(model, requests, 0, sampling=Sampling(temperature))
 
     return ObjectiveContext(VOCABULARY, graph.bridges(), 0, task, roll, lambda _: None)
 
@@ -284,7 +286,7 @@ def slow_generate(
         logits = model.logits(hidden, int(segment_groups(VOCABULARY, target)[step]))
         if block.variable and step < block.min_tokens:
             logits[:, 0] = float("-inf")
-        token = int(sample(logits, torch.tensor(numbers[step : step + 1]), 1.0, None))
+        token = int(sample(logits, torch.tensor(numbers[step : step + 1]), Sampling()))
         token -= int(block.variable)
         if token < 0:
             break
@@ -409,9 +411,10 @@ def test_features_travel_from_a_loader_process_unchanged(
 def test_a_pool_keeps_the_features_of_its_rows() -> None:
     rows = some_rows()
     pool, again = RowPool(), RowPool()
-    pool.fill(rows)
+    pool.fill(rows, made=0)
     again.restore(pool.tensors(), [list(item) for item in pool.names()])
-    for row, kept in zip(rows, again.draw(len(rows)), strict=True):
+    for row, pooled in zip(rows, again.draw(len(rows)), strict=True):
+        kept = pooled.row
         assert row.edges == kept.edges
         assert np.array_equal(row.ids_T, kept.ids_T)
         assert [name for name, _ in row.features] == [name for name, _ in kept.features]
@@ -422,9 +425,9 @@ def test_a_pool_keeps_the_features_of_its_rows() -> None:
 def test_a_pool_of_before_there_were_features_is_read() -> None:
     rows = [row for row in some_rows() if not row.features]
     pool, again = RowPool(), RowPool()
-    pool.fill(rows)
+    pool.fill(rows, made=0)
     again.restore(pool.tensors(), [item[:3] for item in pool.names()])
-    assert [row.features for row in again.draw(len(rows))] == [()] * len(rows)
+    assert [pooled.row.features for pooled in again.draw(len(rows))] == [()] * len(rows)
 
 
 def test_mixed_precision_computes_the_same_up_to_its_rounding() -> None:

@@ -33,6 +33,7 @@ from loretta_framework.testing.small_models import (
     small_sample,
     small_vocabulary,
 )
+from loretta_framework.train.tasks import samplings
 
 VOCABULARY = small_vocabulary()
 BRIDGES = small_graph().bridges()
@@ -41,9 +42,13 @@ BRIDGES = small_graph().bridges()
 def context(
     task: str, model: AnyToAny | None = None, gain: Callable[[str], float | None] | None = None
 ) -> ObjectiveContext:
-    def roll(requests: Any, temperature: float, top_k: int | None, average: bool) -> Any:
+    def roll(
+        requests: Any, temperature: Any, top_k: int | None, average: bool, /, **more: Any
+    ) -> Any:
         assert model is not None
-        return rollout(model, requests, 0, temperature=temperature, top_k=top_k)
+        targets = {name for request in requests for name in request.path[1:]}
+        sampling = samplings(targets, temperature, top_k, more["top_p"], more["min_p"])
+        return rollout(model, requests, 0, sampling=sampling)
 
     return ObjectiveContext(VOCABULARY, BRIDGES, 0, task, roll, gain or (lambda _: None))
 
@@ -182,7 +187,7 @@ def test_samples_without_a_walk_are_causal_rows() -> None:
 
 
 def test_reuse_serves_each_pseudo_segment_several_times() -> None:
-    rows = transitive_rows(pairs(12, "image", "text"), reuse=3)
+    rows = transitive_rows(pairs(12, "image", "text"), reuse_k=3)
     assert len(rows) == 12
     assert [r.sample for r in rows] == [f"set/{i}" for i in range(4)] * 3
     assert len({r.ids_T.tobytes() for r in rows}) == 4
@@ -313,7 +318,7 @@ def test_two_half_batches_equal_one_whole_and_an_empty_edge_is_zero() -> None:
 def test_requests_name_their_draws() -> None:
     seen: list[RolloutRequest] = []
 
-    def roll(requests: Any, *_: Any) -> Any:
+    def roll(requests: Any, *_: Any, **__: Any) -> Any:
         seen.extend(requests)
         return [np.zeros(4, np.int64) for _ in requests]
 

@@ -24,6 +24,8 @@ RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 LARGE = ["mugen"]
 """Ten steps of these take hours here. Their plan is checked, and `<name>-tiny` stands in for training."""
 
+OTHER_BACKBONES = ["svl-digits-mamba", "svl-digits-hyena"]
+
 # Ten steps of float32 on another processor differ by rounding only. A code that a tokenizer picks
 # otherwise because of it changes a step's loss by less than this.
 RELATIVE = 2e-3
@@ -91,7 +93,8 @@ def test_the_arms_spend_the_same_steps_and_tokens(checkout: Path) -> None:
             reference.seed,
         ), name
         assert plan.vocabulary == reference.vocabulary, name
-        assert plan.backbone == reference.backbone, name
+        if name not in OTHER_BACKBONES:
+            assert plan.backbone == reference.backbone, name
         budget = sum(task.share for task in plan.tasks)
         assert budget == pytest.approx(1.0), name
     missing = {name: plan.missing_pairs for name, plan in plans.items()}

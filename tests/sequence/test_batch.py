@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from loretta_framework.api.layout import PADDING
 from loretta_framework.api.masks import document_mask
 from loretta_framework.api.specs import Bounds
-from loretta_framework.sequence.batch import collate
+from loretta_framework.sequence.batch import Batch, collate
 from loretta_framework.sequence.rows import Segment, TokenRow, build_row
 from loretta_framework.sequence.vocabulary import Vocabulary
 
@@ -106,6 +106,15 @@ def test_no_rows_and_too_long_rows_are_refused() -> None:
         collate(rows_of([9]), "packed", 5)
 
 
+def documents(batch: Batch) -> list[tuple[list[int], list[float]]]:
+    """(ids, weights) of every document; in an order of their own, since lines may hold several."""
+    found = []
+    for document in range(int(batch.layout.documents_BT.max()) + 1):
+        where = batch.layout.documents_BT == document
+        found.append((batch.ids_BT[where].tolist(), batch.weights_BT[where].tolist()))
+    return sorted(found)
+
+
 @settings(deadline=None)
 @given(lengths, st.integers(1, 6))
 def test_buckets_add_padding_only_and_give_few_shapes(sizes: list[int], buckets: int) -> None:
@@ -113,11 +122,36 @@ def test_buckets_add_padding_only_and_give_few_shapes(sizes: list[int], buckets:
     for form in ("padded", "packed"):
         plain = collate(rows, form, 40)  # type: ignore[arg-type]
         wide = collate(rows, form, 40, buckets)  # type: ignore[arg-type]
-        T = plain.ids_BT.shape[1]
-        assert torch.equal(wide.ids_BT[:, :T], plain.ids_BT)
-        assert torch.equal(wide.weights_BT[:, :T], plain.weights_BT)
-        assert bool((wide.layout.documents_BT[:, T:] == PADDING).all())
+        assert documents(wide) == documents(plain)
+        assert float(wide.weights_BT[wide.layout.documents_BT == PADDING].sum()) == 0.0
         assert (plain.tokens, plain.slots) == (wide.tokens, plain.ids_BT.numel())
         assert wide.ids_BT.shape[1] % 8 == 0
     shapes = {collate(rows_of([n]), "packed", 40, buckets).ids_BT.shape[1] for n in range(1, 13)}
     assert len(shapes) <= buckets
+
+
+@settings(deadline=None)
+@given(lengths)
+def test_packed_takes_no_more_positions_than_a_line_for_each_row(sizes: list[int]) -> None:
+    packed, padded = (collate(rows_of(sizes), form) for form in ("packed", "padded"))
+    assert packed.slots <= padded.slots
+    if len(set(sizes)) == 1:  # nothing to gain: no line holds two, and attention needs no mask
+        assert not packed.layout.packed
+        assert packed.ids_BT.shape == padded.ids_BT.shape
+
+
+@settings(deadline=None)
+@given(lengths)
+def test_positions_with_weight_are_found_by_group(sizes: list[int]) -> None:
+    batch = collate(rows_of(sizes), "packed")
+    predicted, groups_M = batch.predicted, batch.groups_BT.flatten()
+    wanted = (batch.weights_BT.flatten() > 0).nonzero()[:, 0].tolist()
+    assert sorted(predicted.order_N.tolist()) == wanted
+    first = 0
+    for group, count in zip(predicted.groups, predicted.counts, strict=True):
+        here = predicted.order_N[first : first + count]
+        assert groups_M[here].tolist() == [group] * count
+        assert here.tolist() == sorted(here.tolist())
+        first += count
+    assert first == len(wanted)
+    assert list(predicted.groups) == sorted(set(predicted.groups))

@@ -52,4 +52,4 @@ def test_resuming_with_another_attention_warns_of_the_bits(
     told: list[str] = []
     run("one", resume=True, say=told.append)
     (warning,) = [text for text in told if "bit for bit" in text]
-    assert "backbone.settings.attention was matmul, but is sdpa (every sum)" in warning
+    assert "backbone.settings.attention was matmul, but is auto (every sum)" in warning

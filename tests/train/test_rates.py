@@ -77,14 +77,14 @@ def test_rates_are_whole_after_a_resume(run: Runner) -> None:
 def test_rates_of_a_run_that_was_killed_are_those_of_its_checkpoint(
     run: Runner, monkeypatch: pytest.MonkeyPatch, world: Path
 ) -> None:
-    original = Trainer._one
+    original = Trainer.one
 
     def dying(self: Trainer, samples: Any) -> None:
         if self.step == 12:
             raise KeyboardInterrupt
         original(self, samples)
 
-    monkeypatch.setattr(Trainer, "_one", dying)
+    monkeypatch.setattr(Trainer, "one", dying)
     with pytest.raises(KeyboardInterrupt):
         run("killed")
     assert rates(world / "runs" / "killed")["step"] == 10
@@ -109,13 +109,13 @@ def test_a_checkpoint_that_did_not_count_loads_and_says_so(run: Runner) -> None:
 def test_rates_that_cannot_be_written_stop_the_run(
     run: Runner, monkeypatch: pytest.MonkeyPatch, world: Path
 ) -> None:
-    original = Trainer._one
+    original = Trainer.one
 
     def blocked(self: Trainer, samples: Any) -> None:
         (world / "runs" / "blocked" / "rates.json").mkdir(exist_ok=True)
         original(self, samples)
 
-    monkeypatch.setattr(Trainer, "_one", blocked)
+    monkeypatch.setattr(Trainer, "one", blocked)
     with pytest.raises(RunDirectoryError, match="the achieved rates cannot be written") as caught:
         run("blocked")
     assert "rates.json" in caught.value.where

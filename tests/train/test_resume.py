@@ -70,7 +70,7 @@ def assert_differs(whole: Path, resumed: Path) -> None:
 def test_average_weights_are_restored_too(run: Runner) -> None:
     options = [
         "objectives.transitive.settings.generator=average",
-        "objectives.transitive.settings.reuse=2",
+        "objectives.transitive.settings.reuse_k=2",
     ]
     whole = run("whole", *options).directory
     shutil.copytree(whole, whole.parent / "resumed")
@@ -91,19 +91,19 @@ def test_a_stop_request_saves_the_very_step_and_resumes_exactly(
     run: Runner, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     whole = run("whole").directory
-    original = Trainer._one
+    original = Trainer.one
 
     def stopping(self: Trainer, samples: Any) -> None:
         original(self, samples)
         if self.step == 7:
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(Trainer, "_one", stopping)
+    monkeypatch.setattr(Trainer, "one", stopping)
     with pytest.raises(
         StoppedOnRequest, match=rf"stopped by {number.name} after step 7; the state is saved"
     ):
         run("stopped")
-    monkeypatch.setattr(Trainer, "_one", original)
+    monkeypatch.setattr(Trainer, "one", original)
     stopped = whole.parent / "stopped"
     assert (stopped / "checkpoints" / "step-00000007").is_dir()
     run("stopped", resume=True)

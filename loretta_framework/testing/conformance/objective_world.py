@@ -6,13 +6,14 @@ image and speech never occur together, so that there is a bridge. B rows, T toke
 from __future__ import annotations
 
 import random as python_random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 
+from loretta_framework.api.objectives import RolloutRequest
 from loretta_framework.api.protocols import EdgeLosses, Outputs
 from loretta_framework.api.rows import Segment, TokenizedSample, TokenRow
 from loretta_framework.api.specs import ObjectiveCapabilities
@@ -30,7 +31,7 @@ from loretta_framework.testing.small_models import (
     small_sample,
     small_vocabulary,
 )
-from loretta_framework.train.tasks import TaskBuilder
+from loretta_framework.train.tasks import TaskBuilder, samplings
 
 TASK, OTHER_TASK = "the task", "another task"
 WIDTH = 4
@@ -67,10 +68,20 @@ class World:
         return losses
 
     def _rollout(
-        self, requests: Any, temperature: float, top_k: int | None, average: bool
+        self,
+        requests: Sequence[RolloutRequest],
+        temperature: float | Mapping[str, float],
+        top_k: int | None,
+        use_average: bool,
+        /,
+        *,
+        top_p: float | None = None,
+        min_p: float | None = None,
     ) -> list[Any]:
         self.rollouts += len(requests)
-        return rollout(_model(), requests, SEED, temperature=temperature, top_k=top_k)
+        targets = {name for request in requests for name in request.path[1:]}
+        sampling = samplings(targets, temperature, top_k, top_p, min_p)
+        return rollout(_model(), requests, SEED, sampling=sampling)
 
 
 def capabilities(subject: Subject) -> ObjectiveCapabilities:
