@@ -19,7 +19,9 @@ export LORETTA_EXTRAS ?= $(CURDIR)/.extras
 EXTRAS := torchvision torchaudio timm
 
 .DEFAULT_GOAL := help
-.PHONY: bench-startup help setup lint test soak docs dist bench-data demo ablation-fast
+.PHONY: bench bench-startup bench-train bench-decode bench-rollout bench-mamba bench-packing
+.PHONY: bench-backbones bench-gpu-dry bench-gpu-carry
+.PHONY: help setup lint test soak docs dist bench-data demo ablation-fast
 
 help:
 	@echo "make setup          install everything into .venv (instant when nothing changed)"
@@ -30,6 +32,10 @@ help:
 	@echo "make dist           wheels and source distributions of the framework and its plugins, under dist/"
 	@echo "make bench-data     reading beside webdataset, megatron-energon and mosaicml-streaming"
 	@echo "make bench-startup  how long the first answer of a command takes, with 30 plugins installed"
+	@echo "make bench          all benchmarks on this machine, then the tables of docs/benchmarks.md; single ones:"
+	@echo "                    bench-train bench-decode bench-rollout bench-mamba bench-packing bench-backbones"
+	@echo "make bench-gpu-dry  the GPU benchmark in a tiny form on the processor"
+	@echo "make bench-gpu-carry  wheels for the GPU benchmark on a bare machine, under .bench/carry"
 	@echo "make demo           train and judge the digits model on this machine"
 	@echo "make ablation-fast  the demo's model against its control arms"
 
@@ -91,27 +97,58 @@ dist: setup
 	rm -rf dist
 	for project in . $(PLUGINS); do $(BIN)/python -m build --no-isolation --outdir dist $$project || exit 1; done
 
-# Each peer lives in an environment of its own, at its newest release.
-PEERS := webdataset=webdataset energon=megatron-energon streaming=mosaicml-streaming
-peer_name = $(firstword $(subst =, ,$(1)))
-peer_package = $(lastword $(subst =, ,$(1)))
+# Each peer lives in an environment of its own, pinned at its newest release.
+DATA_PEERS := webdataset energon streaming
+PEERS := hf x_transformers transfusion
 
-.peers/%/.setup:
+.peers/%/.setup: benchmarks/environments/%.txt
+	rm -rf .peers/$*
 	$(PYTHON) -m venv .peers/$*
-	.peers/$*/bin/python -m pip install --quiet 'torch>=2.11,<2.14' pillow soundfile \
-	    $(call peer_package,$(filter $*=%,$(PEERS)))
+	.peers/$*/bin/python -m pip install --quiet -r $<
 	@touch $@
 
 bench-startup: setup
-	$(BIN)/python benchmarks/startup/run.py benchmarks/results/$$(date -u +%F)-startup.json
+	$(BIN)/python -m benchmarks.startup
 
-bench-data: setup $(foreach peer,$(PEERS),.peers/$(call peer_name,$(peer))/.setup)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/data/make.py .bench/data
-	$(BIN)/python benchmarks/data/million.py \
-	    --out benchmarks/results/$$(date -u +%F)-index-of-a-million.json
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/data/run.py .bench/data \
-	    benchmarks/results/$$(date -u +%F)-data-loading.json \
-	    $(foreach peer,$(PEERS),--peer $(call peer_name,$(peer))=.peers/$(call peer_name,$(peer)))
+bench-data: setup $(DATA_PEERS:%=.peers/%/.setup)
+	$(BIN)/python -m benchmarks.data
+
+# Name nanoGPT's checkout with NANOGPT_PATH; without it that row is skipped. BENCH holds further options.
+BENCH ?=
+bench-train: setup $(PEERS:%=.peers/%/.setup)
+	$(BIN)/python -m benchmarks.train_cpu $(BENCH)
+
+bench-decode: setup .peers/hf/.setup .peers/x_transformers/.setup
+	$(BIN)/python -m benchmarks.decode_cpu $(BENCH)
+
+bench-rollout: setup .peers/hf/.setup
+	$(BIN)/python -m benchmarks.rollout $(BENCH)
+
+bench-mamba: setup .peers/hf/.setup
+	$(BIN)/python -m benchmarks.mamba $(BENCH)
+
+bench-packing: setup
+	$(BIN)/python -m benchmarks.packing $(BENCH)
+
+bench-backbones: setup data/svl-digits/README.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.backbones --jobs 2
+
+bench-gpu-dry: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.gpu --dry
+
+# What `benchmarks/gpu/run.sh` installs on a machine that has only python3 and torch with CUDA.
+CARRY_PYTHON ?= 3.12
+CARRY := .bench/carry
+bench-gpu-carry: setup
+	rm -rf $(CARRY)
+	for project in . plugins/loretta-plugin-mamba plugins/loretta-plugin-hyena; do \
+	    $(BIN)/python -m build --no-isolation --wheel --outdir $(CARRY) $$project || exit 1; done
+	$(PIP) download --quiet --no-deps --only-binary=:all: --dest $(CARRY) -r benchmarks/gpu/carry.txt \
+	    --python-version $(CARRY_PYTHON) --implementation cp \
+	    --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64
+
+bench: bench-train bench-decode bench-rollout bench-mamba bench-packing bench-data bench-startup
+	$(BIN)/python -m benchmarks.tables
 
 data/svl-digits/README.md: $(wildcard data/svl-digits-speech/*.tar) loretta_framework/shards/preparers/svl_digits.py | setup
 	$(LORETTA) data prepare svl-digits --out data/svl-digits

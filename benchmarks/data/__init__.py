@@ -1,0 +1,1 @@
+"""Reading samples beside webdataset, megatron-energon and mosaicml-streaming."""

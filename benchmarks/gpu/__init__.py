@@ -1,0 +1,1 @@
+"""Parity and speed on one CUDA device; see `benchmarks.gpu.__main__` for how to run it."""
