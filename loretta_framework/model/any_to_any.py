@@ -22,6 +22,13 @@ from loretta_framework.sequence.predicted import moved
 from loretta_framework.sequence.rows import place_table
 from loretta_framework.sequence.vocabulary import Vocabulary
 
+SMALL = 0.02
+"""Standard deviation of fresh output rows: logits begin near 0."""
+
+INPUT = 0.5
+"""Standard deviation of a fresh embedding that is not also the output. Blocks begin with outputs of about
+this size; rows of 0.02 drown in them and in the places, and which token was read is learned late."""
+
 
 class AnyToAny(nn.Module):
     """One causal model over the joint vocabulary.
@@ -59,7 +66,9 @@ class AnyToAny(nn.Module):
         self.dropout = nn.Dropout(dropout)
         for table in (self.embedding, self.places, self.head):
             if table is not None:
-                nn.init.normal_(table.weight, std=0.02)
+                nn.init.normal_(table.weight, std=SMALL)
+        if self.head is not None:
+            nn.init.normal_(self.embedding.weight, std=INPUT)
         self.encoders = ByModality(encoders)
         self.projectors = ByModality(
             {name: nn.Linear(net.width, backbone.width) for name, net in encoders.items()}
