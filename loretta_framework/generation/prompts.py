@@ -17,12 +17,10 @@ from loretta_framework.api.layout import PADDING, SequenceLayout
 from loretta_framework.api.protocols import Cache
 from loretta_framework.model.any_to_any import AnyToAny
 from loretta_framework.sequence.batch import collate
-from loretta_framework.sequence.rows import TokenRow
+from loretta_framework.sequence.rows import COLUMNS, TokenRow
 
 SHARED_LEAST = 16
 """Shorter common beginnings are not worth the second pass."""
-
-_COLUMNS = ("ids_T", "places_T", "targets_T", "weights_T", "groups_T", "edges_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +118,7 @@ def _identity(row: TokenRow) -> object:
 def _cut(row: TokenRow, first: int, stop: int | None) -> TokenRow:
     if first == 0 and stop is None:
         return row
-    return replace(row, **{name: getattr(row, name)[first:stop] for name in _COLUMNS})
+    return replace(row, **{name: getattr(row, name)[first:stop] for name in COLUMNS})
 
 
 def _common(rows: Sequence[TokenRow]) -> int:

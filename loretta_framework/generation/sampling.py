@@ -19,6 +19,7 @@ N rows, G ids of a group.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -54,6 +55,24 @@ class Sampling:
             raise ValueError(f"top_p must be above 0 and at most 1, but is {self.top_p}")
         if self.min_p is not None and not 0 <= self.min_p <= 1:
             raise ValueError(f"min_p must be between 0 and 1, but is {self.min_p}")
+
+
+def samplings(
+    targets: Collection[str],
+    temperature: float | Mapping[str, float],
+    top_k: int | None,
+    top_p: float | None,
+    min_p: float | None,
+) -> dict[str, Sampling]:
+    """How each of the modalities is sampled; those without a temperature at 1.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+    degrees = (
+        temperature if isinstance(temperature, Mapping) else dict.fromkeys(targets, temperature)
+    )
+    return {name: Sampling(degrees.get(name, 1.0), top_k, top_p, min_p) for name in targets}
 
 
 def kept(logits_NG: Tensor, sampling: Sampling) -> Tensor:

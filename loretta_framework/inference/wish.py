@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from loretta_framework.api.errors import InputError
 from loretta_framework.generation.guidance import Guidance, variants_of
-from loretta_framework.generation.sampling import Sampling
+from loretta_framework.generation.sampling import Sampling, samplings
 from loretta_framework.inference.given import require, require_predicted, told
 
 if TYPE_CHECKING:
@@ -61,15 +61,12 @@ def wish_of(
     for modality in path:
         require_predicted(loaded, modality)
     require(best_of >= 1, f"best_of must be 1 or more, but is {best_of}")
-    given = temperature if isinstance(temperature, Mapping) else dict.fromkeys(path, temperature)
-    for modality in given:
+    for modality in temperature if isinstance(temperature, Mapping) else ():
         require(
             modality in path,
             f"a temperature must be of a modality that is generated, but '{modality}' is not",
         )
-    sampling = {}
     with told():
         variants_of(guidance)
-        for modality in path:
-            sampling[modality] = Sampling(given.get(modality, 1.0), top_k, top_p, min_p)
+        sampling = samplings(path, temperature, top_k, top_p, min_p)
     return Wish(path, sampling, guidance, keep_ancestors, best_of, seed)

@@ -19,7 +19,7 @@ from loretta_framework.api.layout import PADDING, SequenceLayout
 from loretta_framework.api.protocols import FloatArray, IntArray
 from loretta_framework.sequence.packing import best_fit_decreasing, bucketed
 from loretta_framework.sequence.predicted import Predicted, moved
-from loretta_framework.sequence.rows import TokenRow, require_fit
+from loretta_framework.sequence.rows import COLUMNS, TokenRow, require_fit
 from loretta_framework.sequence.vocabulary import PAD_ID, Vocabulary
 
 LayoutForm = Literal["padded", "packed"]
@@ -149,7 +149,7 @@ def _joined(rows: Sequence[TokenRow], column: str) -> NDArray[Any]:
 def _require_fit(vocabulary: Vocabulary, rows: Sequence[TokenRow]) -> None:
     """`require_fit` of every row. All at once, and one by one to name the row that does not."""
     if not vocabulary.inputs:  # the vectors that one row lacks, another may have too many of
-        together: dict[str, Any] = {name: _joined(rows, name) for name in (*_COLUMNS, "edges_T")}
+        together: dict[str, Any] = {name: _joined(rows, name) for name in COLUMNS}
         try:
             require_fit(vocabulary, TokenRow(sample="", edges=(), **together))
         except PluginError:

@@ -25,6 +25,9 @@ from loretta_framework.graph import Edge
 from loretta_framework.sequence.groups import group_ranges, in_slots, segment_groups
 from loretta_framework.sequence.vocabulary import PAD_ID, Block, Vocabulary
 
+COLUMNS = ("ids_T", "places_T", "targets_T", "weights_T", "groups_T", "edges_T")
+"""The fields of a row with an entry for each position."""
+
 
 def segment_ids(block: Block, content: Content, closed: bool = True) -> IntArray:
     """Global ids of a segment: class id, content, and the end id when `closed` and it has one.

@@ -10,7 +10,7 @@ from loretta_framework.backbones.settings import TransformerSettings
 from loretta_framework.backbones.transformer import Transformer
 from loretta_framework.graph import ModalityGraph
 from loretta_framework.model.any_to_any import AnyToAny
-from loretta_framework.sequence.rows import TokenizedSample
+from loretta_framework.sequence.rows import Segment, TokenizedSample
 from loretta_framework.sequence.vocabulary import Vocabulary
 
 SMALL_BOUNDS = {"image": Bounds(8, 4, 4), "text": Bounds(5, 1, 6), "speech": Bounds(7, 2, 9)}
@@ -49,3 +49,11 @@ def small_sample(position: int, *modalities: str) -> TokenizedSample:
         count = int(draw.integers(bounds.min_tokens, bounds.max_tokens + 1))
         parts.append((name, draw.integers(0, bounds.vocab_size, size=count)))
     return TokenizedSample(f"set/{position}", tuple(parts), position)
+
+
+def small_prompts(count: int, *modalities: str) -> list[list[Segment]]:
+    """The segments of the first `count` samples of these modalities."""
+    return [
+        [Segment(*part) for part in small_sample(position, *modalities).parts]
+        for position in range(count)
+    ]

@@ -16,9 +16,7 @@ import torch
 from torch import Tensor
 
 from loretta_framework.api.protocols import FloatArray
-from loretta_framework.sequence.rows import TokenRow
-
-_COLUMNS = ("ids_T", "places_T", "targets_T", "weights_T", "groups_T", "edges_T")
+from loretta_framework.sequence.rows import COLUMNS, TokenRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class RowPool:
         rows = [pooled.row for pooled in self._rows]
         columns = {
             name: torch.from_numpy(np.concatenate([getattr(row, name) for row in rows]))
-            for name in _COLUMNS
+            for name in COLUMNS
         }
         features = {
             f"features/{name}": torch.from_numpy(np.stack(arrays))
@@ -96,7 +94,7 @@ class RowPool:
         if not tensors:
             return
         stops = np.cumsum(tensors["lengths"].numpy())[:-1]
-        columns = [np.split(tensors[name].numpy(), stops) for name in _COLUMNS]
+        columns = [np.split(tensors[name].numpy(), stops) for name in COLUMNS]
         kept = {
             key.removeprefix("features/"): iter(values.numpy())
             for key, values in tensors.items()
@@ -108,7 +106,7 @@ class RowPool:
         for (sample, objective, edges, *given), count, step, *arrays in zip(
             names, generated, steps, *columns, strict=True
         ):
-            fields: dict[str, Any] = dict(zip(_COLUMNS, arrays, strict=True))
+            fields: dict[str, Any] = dict(zip(COLUMNS, arrays, strict=True))
             features = tuple((name, next(kept[name])) for name in chain(*given))
             row = TokenRow(
                 sample=sample,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor
 from loretta_framework.api.protocols import IntArray, Objective
 from loretta_framework.api.specs import ObjectiveSpec
 from loretta_framework.generation.rollout import RolloutCounters, RolloutRequest, rollout
-from loretta_framework.generation.sampling import Sampling
+from loretta_framework.generation.sampling import samplings
 from loretta_framework.model.any_to_any import AnyToAny
 from loretta_framework.objectives.context import ObjectiveContext
 from loretta_framework.recipe.plan import Plan, TaskPlan
@@ -112,24 +112,6 @@ class Rollouts:
             return rollout(
                 self.model, requests, self.seed, sampling=sampling, counters=self.counters
             )
-
-
-def samplings(
-    targets: Collection[str],
-    temperature: float | Mapping[str, float],
-    top_k: int | None,
-    top_p: float | None,
-    min_p: float | None,
-) -> dict[str, Sampling]:
-    """How each of the modalities is sampled; those without a temperature at 1.
-
-    Raises:
-        ValueError: a number is out of its range.
-    """
-    degrees = (
-        temperature if isinstance(temperature, Mapping) else dict.fromkeys(targets, temperature)
-    )
-    return {name: Sampling(degrees.get(name, 1.0), top_k, top_p, min_p) for name in targets}
 
 
 def build_tasks(

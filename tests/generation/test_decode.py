@@ -16,14 +16,12 @@ from loretta_framework.registry import Builder, Registry
 from loretta_framework.sequence.batch import collate
 from loretta_framework.sequence.groups import segment_groups
 from loretta_framework.sequence.rows import Segment, build_row
-from loretta_framework.testing.small_models import small_model, small_sample, small_vocabulary
-
-
-def prompts(count: int, *modalities: str) -> list[list[Segment]]:
-    return [
-        [Segment(name, ids) for name, ids in small_sample(position, *modalities).parts]
-        for position in range(count)
-    ]
+from loretta_framework.testing.small_models import (
+    small_model,
+    small_prompts,
+    small_sample,
+    small_vocabulary,
+)
 
 
 def uniforms(count: int) -> np.ndarray:
@@ -69,7 +67,7 @@ def test_cached_decoding_gives_the_tokens_of_the_uncached_loop(
     target: str, temperature: float, settings: dict[str, object]
 ) -> None:
     model = small_model(**settings).eval()
-    given = prompts(12, "text") + prompts(6, "speech", "image") + [[]]
+    given = small_prompts(12, "text") + small_prompts(6, "speech", "image") + [[]]
     numbers = uniforms(len(given))
     fast = generate(model, given, target, numbers, sampling=Sampling(temperature), batch_rows=7)
     slow = [
@@ -94,7 +92,7 @@ def test_other_backbones_give_the_tokens_of_the_uncached_loop(
         torch.manual_seed(0)
         model = AnyToAny(small_vocabulary(), builder.build(kind, settings)).eval()
     shared = [Segment(*part) for part in small_sample(2, "speech", "image", "text").parts]
-    given = [*prompts(3, "text"), *prompts(2, "speech", "image"), [], shared, shared]
+    given = [*small_prompts(3, "text"), *small_prompts(2, "speech", "image"), [], shared, shared]
     numbers = uniforms(len(given))
     for target in ("image", "speech"):
         fast = generate(model, given, target, numbers, batch_rows=6)
@@ -109,7 +107,7 @@ def test_generated_ids_and_lengths_stay_in_bounds() -> None:
     for target in model.vocabulary.modalities:
         block = model.vocabulary[target]
         lengths = set()
-        for ids in generate(model, prompts(200, "text"), target, uniforms(200)):
+        for ids in generate(model, small_prompts(200, "text"), target, uniforms(200)):
             assert block.min_tokens <= len(ids) <= block.max_tokens
             assert ids.min() >= 0
             assert ids.max() < block.vocab_size
@@ -119,7 +117,7 @@ def test_generated_ids_and_lengths_stay_in_bounds() -> None:
 
 def test_a_row_does_not_depend_on_who_else_is_in_the_batch() -> None:
     model = small_model()
-    given, numbers = prompts(20, "text"), uniforms(20)
+    given, numbers = small_prompts(20, "text"), uniforms(20)
     together = generate(model, given, "speech", numbers)
     alone = [
         generate(model, [p], "speech", n[None])[0] for p, n in zip(given, numbers, strict=True)
@@ -129,7 +127,7 @@ def test_a_row_does_not_depend_on_who_else_is_in_the_batch() -> None:
 
 def test_samples_follow_the_models_distribution() -> None:
     model = small_model()
-    prompt = prompts(1, "text")[0]
+    prompt = small_prompts(1, "text")[0]
     count = 4000
     numbers = np.random.default_rng(0).random((count, 9))
     made = generate(model, [prompt] * count, "image", numbers)
@@ -172,8 +170,8 @@ def test_generation_keeps_the_mode_and_leaves_no_gradient() -> None:
     model = small_model(dropout=0.5)
     for training in (True, False):
         model.train(training)
-        first = generate(model, prompts(3, "text"), "image", uniforms(3))
-        again = generate(model, prompts(3, "text"), "image", uniforms(3))
+        first = generate(model, small_prompts(3, "text"), "image", uniforms(3))
+        again = generate(model, small_prompts(3, "text"), "image", uniforms(3))
         assert model.training is training
         assert [x.tolist() for x in first] == [x.tolist() for x in again]  # dropout is off
     assert all(p.grad is None for p in model.parameters())

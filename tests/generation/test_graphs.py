@@ -18,14 +18,7 @@ from loretta_framework.generation.sampling import Sampling
 from loretta_framework.generation.steps import steps_of
 from loretta_framework.model.any_to_any import AnyToAny
 from loretta_framework.sequence.rows import Segment, TokenRow, build_row
-from loretta_framework.testing.small_models import small_model, small_sample
-
-
-def prompts(count: int, *modalities: str) -> list[list[Segment]]:
-    return [
-        [Segment(name, ids) for name, ids in small_sample(i, *modalities).parts]
-        for i in range(count)
-    ]
+from loretta_framework.testing.small_models import small_model, small_prompts
 
 
 def uniforms(count: int) -> np.ndarray:
@@ -52,7 +45,7 @@ def test_the_block_of_fixed_shapes_gives_the_ordinary_tokens(
     count: int, guidance: float | None, how: dict[str, Any]
 ) -> None:
     model = small_model().eval()
-    given, numbers = prompts(count, "text", "speech"), uniforms(count)
+    given, numbers = small_prompts(count, "text", "speech"), uniforms(count)
     wanted = generate(model, given, "image", numbers, sampling=Sampling(**how), guidance=guidance)
     draw = draw_of(model, guidance, **how)
     numbers_TB = torch.from_numpy(numbers[:, :4].T.copy())
@@ -73,7 +66,7 @@ def test_row_sizes_waste_little() -> None:
 def test_why_a_block_is_not_of_fixed_shapes() -> None:
     model = small_model()
     draw = draw_of(model)
-    rows = rows_of(model, prompts(2, "text"), draw)
+    rows = rows_of(model, small_prompts(2, "text"), draw)
     assert graphs.why_not(model, rows, draw) == "the model lies on cpu, and only CUDA has graphs"
     on_gpu: Any = SimpleNamespace(
         embedding=SimpleNamespace(weight=SimpleNamespace(device=torch.device("cuda")))
@@ -118,19 +111,19 @@ def test_the_second_block_of_its_shapes_is_captured_and_later_ones_replayed() ->
     model = small_model()
     wanted = {
         start: generate(
-            model, prompts(start + 5, "text")[start:], "image", uniforms(5), graphs=False
+            model, small_prompts(start + 5, "text")[start:], "image", uniforms(5), graphs=False
         )
         for start in range(4)
     }
     for start, tokens in wanted.items():
-        found = generate(model, prompts(start + 5, "text")[start:], "image", uniforms(5))
+        found = generate(model, small_prompts(start + 5, "text")[start:], "image", uniforms(5))
         assert [x.tolist() for x in found] == [x.tolist() for x in tokens]
         assert graphs.captured_blocks(model) == int(start > 0)
     assert Replayer.replays == 3
     with torch.no_grad():  # live weights are read where they lie
         model.embedding.weight.add_(0.3)
-    plain = generate(model, prompts(5, "text"), "image", uniforms(5), graphs=False)
-    again = generate(model, prompts(5, "text"), "image", uniforms(5))
+    plain = generate(model, small_prompts(5, "text"), "image", uniforms(5), graphs=False)
+    again = generate(model, small_prompts(5, "text"), "image", uniforms(5))
     assert [x.tolist() for x in again] == [x.tolist() for x in plain]
     assert Replayer.replays == 4
 
@@ -139,11 +132,11 @@ def test_the_second_block_of_its_shapes_is_captured_and_later_ones_replayed() ->
 def test_weights_that_lie_elsewhere_have_a_graph_of_their_own() -> None:
     model = small_model()
     for _ in range(3):
-        generate(model, prompts(2, "text"), "image", uniforms(2))
+        generate(model, small_prompts(2, "text"), "image", uniforms(2))
     model.embedding.weight.data = model.embedding.weight.data * 0.5
     for _ in range(3):
-        found = generate(model, prompts(2, "text"), "image", uniforms(2))
-    plain = generate(model, prompts(2, "text"), "image", uniforms(2), graphs=False)
+        found = generate(model, small_prompts(2, "text"), "image", uniforms(2))
+    plain = generate(model, small_prompts(2, "text"), "image", uniforms(2), graphs=False)
     assert [x.tolist() for x in found] == [x.tolist() for x in plain]
     assert graphs.captured_blocks(model) == 2
 
@@ -154,7 +147,7 @@ def test_few_graphs_are_kept_the_latest(monkeypatch: pytest.MonkeyPatch) -> None
     model = small_model()
     for count in (1, 2, 3):
         for _ in range(2):
-            generate(model, prompts(count, "text"), "image", uniforms(count))
+            generate(model, small_prompts(count, "text"), "image", uniforms(count))
     assert graphs.captured_blocks(model) == 2
     assert graphs.captured_blocks(small_model()) == 0
 
@@ -168,12 +161,12 @@ def test_what_cannot_be_captured_is_told_once_and_runs_as_before(
     monkeypatch.setattr(graphs, "capture", capture)
     monkeypatch.setattr(graphs, "why_not", lambda model, rows, draw: None)
     model = small_model()
-    first = generate(model, prompts(3, "text"), "image", uniforms(3))
+    first = generate(model, small_prompts(3, "text"), "image", uniforms(3))
     with pytest.warns(
         UserWarning, match="'image' is generated without a CUDA graph: operation not"
     ):
-        second = generate(model, prompts(3, "text"), "image", uniforms(3))
-    third = generate(model, prompts(3, "text"), "image", uniforms(3))
+        second = generate(model, small_prompts(3, "text"), "image", uniforms(3))
+    third = generate(model, small_prompts(3, "text"), "image", uniforms(3))
     assert (
         [x.tolist() for x in first] == [x.tolist() for x in second] == [x.tolist() for x in third]
     )

@@ -16,16 +16,9 @@ from loretta_framework.model.any_to_any import AnyToAny
 from loretta_framework.sequence.batch import collate
 from loretta_framework.sequence.groups import segment_groups
 from loretta_framework.sequence.rows import Segment, build_row
-from loretta_framework.testing.small_models import small_model, small_sample
+from loretta_framework.testing.small_models import small_model, small_prompts
 
 Prompt = list[Segment]
-
-
-def prompts(count: int, *modalities: str) -> list[Prompt]:
-    return [
-        [Segment(name, ids) for name, ids in small_sample(i, *modalities).parts]
-        for i in range(count)
-    ]
 
 
 def uniforms(count: int) -> np.ndarray:
@@ -93,7 +86,7 @@ def test_guided_tokens_are_those_of_the_mixed_logits(
     guidance: float | dict[str, float], sources: tuple[str, ...], target: str
 ) -> None:
     model = small_model().eval()
-    given, numbers = prompts(9, *sources), uniforms(9)
+    given, numbers = small_prompts(9, *sources), uniforms(9)
     weights = guidance if isinstance(guidance, dict) else {"": guidance}
     fast = generate(model, given, target, numbers, guidance=guidance, batch_rows=8)
     slow = [slow_guided(model, p, target, n, weights) for p, n in zip(given, numbers, strict=True)]
@@ -104,7 +97,7 @@ def test_guided_tokens_are_those_of_the_mixed_logits(
 
 def test_weight_one_is_plain_and_weight_zero_ignores_the_source() -> None:
     model = small_model().eval()
-    given, numbers = prompts(12, "text"), uniforms(12)
+    given, numbers = small_prompts(12, "text"), uniforms(12)
     plain = generate(model, given, "speech", numbers)
     alone = generate(model, [[]] * 12, "speech", numbers)
     for one in (1.0, {"text": 1.0}):
@@ -137,5 +130,9 @@ def test_what_cannot_guide_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=words):
         generate(
-            small_model(), prompts(1, *sources) or [[]], "speech", uniforms(1), guidance=guidance
+            small_model(),
+            small_prompts(1, *sources) or [[]],
+            "speech",
+            uniforms(1),
+            guidance=guidance,
         )

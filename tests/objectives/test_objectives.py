@@ -13,6 +13,7 @@ from hypothesis import given, strategies as st
 
 from loretta_framework.api.protocols import Outputs
 from loretta_framework.generation.rollout import RolloutRequest, rollout
+from loretta_framework.generation.sampling import samplings
 from loretta_framework.model.any_to_any import AnyToAny
 from loretta_framework.objectives.bridging import walks
 from loretta_framework.objectives.causal import Causal
@@ -33,7 +34,6 @@ from loretta_framework.testing.small_models import (
     small_sample,
     small_vocabulary,
 )
-from loretta_framework.train.tasks import samplings
 
 VOCABULARY = small_vocabulary()
 BRIDGES = small_graph().bridges()

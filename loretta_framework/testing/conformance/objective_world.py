@@ -18,6 +18,7 @@ from loretta_framework.api.protocols import EdgeLosses, Outputs
 from loretta_framework.api.rows import Segment, TokenizedSample, TokenRow
 from loretta_framework.api.specs import ObjectiveCapabilities
 from loretta_framework.generation.rollout import rollout
+from loretta_framework.generation.sampling import samplings
 from loretta_framework.graph import Bridge
 from loretta_framework.model.any_to_any import AnyToAny
 from loretta_framework.objectives.context import ObjectiveContext
@@ -31,7 +32,7 @@ from loretta_framework.testing.small_models import (
     small_sample,
     small_vocabulary,
 )
-from loretta_framework.train.tasks import TaskBuilder, samplings
+from loretta_framework.train.tasks import TaskBuilder
 
 TASK, OTHER_TASK = "the task", "another task"
 WIDTH = 4
