@@ -96,6 +96,9 @@ class BackboneCapabilities:
         exact: a change of other inputs (later tokens, other documents, padding) leaves an output
             equal bit for bit. False for backbones that mix all positions in one transform, such as
             FFT convolutions: there it moves by no more than rounding.
+        compiles: its module names `blocks`, each of which torch.compile traces as one graph in
+            seconds and makes faster. Long runs then compile them unasked; others do when
+            `train.compile` asks for it.
     """
 
     packed: bool = True
@@ -103,6 +106,7 @@ class BackboneCapabilities:
     max_length: int | None = None
     float32_parameters: tuple[str, ...] = ()
     exact: bool = True
+    compiles: bool = False
 
 
 @dataclass(frozen=True, slots=True)

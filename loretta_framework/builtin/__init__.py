@@ -45,7 +45,7 @@ def register_backbones(register: Callable[[BackboneSpec], None]) -> None:
             settings="loretta_framework.backbones.settings:TransformerSettings",
             factory="loretta_framework.backbones.transformer:build_transformer",
             trial="loretta_framework.backbones.settings:TRIAL",
-            capabilities=BackboneCapabilities(),
+            capabilities=BackboneCapabilities(compiles=True),
             kernels=(
                 Kernel(
                     package="flash-attn",

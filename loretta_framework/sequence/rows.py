@@ -9,7 +9,9 @@ with weight; G id groups of at most R ranges, each (start, stop).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
 
 import numpy as np
 
@@ -47,23 +49,30 @@ def segment_ids(block: Block, content: Content, closed: bool = True) -> IntArray
             f"'{block.modality}' must have at most {block.max_tokens} tokens in one dimension, "
             f"but has shape {tokens_T.shape}"
         )
-    if len(tokens_T) and not (tokens_T.min() >= 0 and tokens_T.max() < block.vocab_size):
+    # Seen as unsigned, a negative one is too large as well.
+    if len(tokens_T) and tokens_T.view(np.uint64).max() >= block.vocab_size:
         raise ValueError(
             f"tokens of '{block.modality}' must lie in 0..{block.vocab_size - 1}, "
             f"but lie in {tokens_T.min()}..{tokens_T.max()}"
         )
-    end = [block.end_id] if closed and block.end_id is not None else []
-    return np.concatenate([[block.class_id], tokens_T + block.content.start, end]).astype(np.int64)
+    end = block.end_id if closed else None
+    ids_T = np.empty(len(tokens_T) + (1 if end is None else 2), np.int64)
+    ids_T[0] = block.class_id
+    np.add(tokens_T, block.content.start, out=ids_T[1 : len(tokens_T) + 1])
+    if end is not None:
+        ids_T[-1] = end
+    return ids_T
 
 
-def place_table(vocabulary: Vocabulary) -> dict[str, int]:
+@lru_cache(maxsize=64)
+def place_table(vocabulary: Vocabulary) -> Mapping[str, int]:
     """First row of each modality in the position-in-segment table; "" holds the table's length."""
     table, start = {}, 1  # row 0 serves padding and the reserved ids
     for block in vocabulary.blocks:
         table[block.modality] = start
         start += block.segment_length
     table[""] = start
-    return table
+    return MappingProxyType(table)
 
 
 Columns = tuple[IntArray, IntArray, FloatArray, IntArray, IntArray]
@@ -88,19 +97,19 @@ def build_row(
     """
     if not segments and open_target is None:
         raise ValueError("a sequence must have at least one segment")
-    places = place_table(vocabulary)
-    columns, edges = _laid_out(vocabulary, places, segments)
+    columns, edges = _laid_out(vocabulary, segments)
     if open_target is not None:
-        columns.append(_without_weight(vocabulary[open_target].class_id, places[open_target]))
+        place = place_table(vocabulary)[open_target]
+        columns.append(_without_weight(vocabulary[open_target].class_id, place))
     if open_target is not None or vocabulary[segments[-1].modality].continuous:
         columns.append(_without_weight(PAD_ID, 0))  # the last id is no input
-    ids, place, weights, groups, edge_index = (
+    ids, places, weights, groups, edge_index = (
         np.concatenate(column) for column in zip(*columns, strict=True)
     )
     return TokenRow(
         sample=sample,
         ids_T=ids[:-1],
-        places_T=place[:-1],
+        places_T=places[:-1],
         targets_T=ids[1:],
         weights_T=weights[1:],
         groups_T=groups[1:],
@@ -123,7 +132,7 @@ def _generated(segments: Sequence[Segment], columns: Sequence[Columns], inputs: 
 
 
 def _laid_out(
-    vocabulary: Vocabulary, places: dict[str, int], segments: Sequence[Segment]
+    vocabulary: Vocabulary, segments: Sequence[Segment]
 ) -> tuple[list[Columns], list[str]]:
     """The columns of each segment, and the edges to those that are predicted."""
     edges: list[str] = []
@@ -135,24 +144,40 @@ def _laid_out(
             name = str(Edge(frozenset(seen), segment.modality))
             edges += [] if name in edges else [name]
             edge = edges.index(name)
-        columns.append(_columns(vocabulary, places, segment, edge))
+        columns.append(_columns(vocabulary, segment, edge))
         seen.append(segment.modality)
     return columns, edges
 
 
-def _columns(
-    vocabulary: Vocabulary, places: dict[str, int], segment: Segment, edge: int
-) -> Columns:
+def _columns(vocabulary: Vocabulary, segment: Segment, edge: int) -> Columns:
     block = vocabulary[segment.modality]
     ids_T = segment_ids(block, segment.content)
-    count = len(ids_T)
-    weights_T = np.full(count, segment.weight if edge >= 0 else 0.0, dtype=np.float32)
-    weights_T[0] = 0.0  # the class id is a prompt, not a prediction
+    weight = segment.weight if edge >= 0 else 0.0
+    places_T, weights_T, groups_T, edges_T = _fixed(
+        vocabulary, block.modality, len(ids_T), weight, edge
+    )
     if block.slots:
-        weights_T[1:][~in_slots(block, ids_T[1:] - block.content.start)] = 0.0
+        inside_T = in_slots(block, ids_T[1:] - block.content.start)
+        weights_T, edges_T = weights_T.copy(), edges_T.copy()
+        weights_T[1:][~inside_T], edges_T[1:][~inside_T] = 0.0, -1
+    return ids_T, places_T, weights_T, groups_T, edges_T
+
+
+@lru_cache(maxsize=4096)
+def _fixed(
+    vocabulary: Vocabulary, modality: str, count: int, weight: float, edge: int
+) -> tuple[IntArray, FloatArray, IntArray, IntArray]:
+    """Places, weights, groups and edges of a segment of `count` ids, whatever the ids are.
+
+    Kept, since making them anew takes most of the time that a short row takes."""
+    places_T = place_table(vocabulary)[modality] + np.arange(count)
+    weights_T = np.full(count, weight, dtype=np.float32)
+    weights_T[0] = 0.0  # the class id is a prompt, not a prediction
     edges_T = np.where(weights_T > 0, edge, -1).astype(np.int64)
-    groups_T = segment_groups(vocabulary, segment.modality)[np.maximum(np.arange(count) - 1, 0)]
-    return ids_T, places[segment.modality] + np.arange(count), weights_T, groups_T, edges_T
+    groups_T = segment_groups(vocabulary, modality)[np.maximum(np.arange(count) - 1, 0)]
+    for array in (fixed := (places_T, weights_T, groups_T, edges_T)):
+        array.flags.writeable = False  # they are everybody's
+    return fixed
 
 
 def _features(

@@ -104,6 +104,11 @@ class Vocabulary:
 
     blocks: tuple[Block, ...]
 
+    def __hash__(self) -> int:
+        # What is laid out once for a vocabulary is looked up for every row, and a hash of all
+        # blocks, perhaps with hundreds of slots, takes longer than laying out anew.
+        return self.blocks[-1].start if self.blocks else 0
+
     @classmethod
     def build(cls, bounds: Mapping[str, Bounds], previous: Vocabulary | None = None) -> Vocabulary:
         """Allocate blocks; with `previous`, keep its blocks where they are and append the new.

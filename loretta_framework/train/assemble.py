@@ -11,6 +11,7 @@ from torch import nn
 
 from loretta_framework.api.errors import CheckpointError, RecipeError
 from loretta_framework.api.protocols import Callback
+from loretta_framework.api.specs import BackboneSpec
 from loretta_framework.checkpoint.handshake import (
     loaded_components,
     other_distributions,
@@ -35,7 +36,7 @@ from loretta_framework.train.compiling import choose_compile, compile_blocks
 from loretta_framework.train.distributed import World
 from loretta_framework.train.initialise import initialise
 from loretta_framework.train.loop import RunView, Trainer
-from loretta_framework.train.numerics import Note, Numerics, choose_numerics
+from loretta_framework.train.numerics import Numerics, choose_numerics
 from loretta_framework.train.optim import build_optimizer, freeze
 from loretta_framework.train.parts import Parts
 from loretta_framework.train.quality import EdgeQuality
@@ -56,7 +57,7 @@ def assemble(parts: Parts, run: RunDirectory, lock: RunLock) -> Trainer:
     numerics = choose_numerics(recipe, model.backbone.width, builder.note)
     torch.set_num_threads(numerics.threads)
     model.to(numerics.device)
-    numerics = _compiled(recipe, plan, model, numerics, builder.note)
+    numerics = _compiled(recipe, plan, model, numerics, builder)
     rollouts, quality = Rollouts(model, plan.seed, numerics), EdgeQuality()
     tasks = build_tasks(plan, builder, rollouts, quality)
     rollouts.average = _moving_average(tasks, model)
@@ -93,12 +94,16 @@ def assemble(parts: Parts, run: RunDirectory, lock: RunLock) -> Trainer:
 
 
 def _compiled(
-    recipe: Recipe, plan: Plan, model: AnyToAny, numerics: Numerics, note: Note
+    recipe: Recipe, plan: Plan, model: AnyToAny, numerics: Numerics, builder: Builder
 ) -> Numerics:
     """The numerics with what was settled about compiling; where it is on, the model is compiled."""
     backbone = model.backbone
     assert isinstance(backbone, nn.Module)
-    on = choose_compile(recipe, backbone, numerics.device, plan.batch_tokens, note)
+    spec = builder.registry.spec("backbone", plan.backbone.kind)
+    assert isinstance(spec, BackboneSpec)
+    declared = spec.capabilities.compiles
+    device, tokens, note = numerics.device, plan.batch_tokens, builder.note
+    on = choose_compile(recipe, backbone, device, tokens, note, declared)
     if on:
         tokens = 2 * plan.max_row_tokens()
         lines = max(2, plan.batch_tokens // tokens)

@@ -38,7 +38,12 @@ _COMPILERS = ("g++", "clang++")
 
 
 def choose_compile(
-    recipe: Recipe, backbone: nn.Module, device: torch.device, tokens: int, note: Note
+    recipe: Recipe,
+    backbone: nn.Module,
+    device: torch.device,
+    tokens: int,
+    note: Note,
+    declared: bool = True,
 ) -> bool:
     """Settle `train.compile`, and note why where the recipe leaves it open.
 
@@ -48,6 +53,7 @@ def choose_compile(
         device: where it trains.
         tokens: of a step.
         note: told of the choice.
+        declared: whether the backbone says that it `compiles`; without, only the recipe's "on" does.
 
     Raises:
         UserError: the recipe asks for it, and it cannot be done here.
@@ -59,6 +65,9 @@ def choose_compile(
         if lacking:
             raise UserError(f"the blocks cannot be compiled: {lacking}", where=KEY, fix=fix)
         return True
+    if not declared:
+        note(KEY, "off", "the backbone does not declare that its blocks gain by it")
+        return False
     parameters = sum(p.numel() for p in backbone.parameters())
     work, limit = 6.0 * parameters * tokens * recipe.train.steps, REPAID_FLOP[device.type]
     size = f"6 x {parameters:,} parameters x {tokens} tokens x {recipe.train.steps} steps"

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -41,11 +42,13 @@ class Stack(nn.Module):
 
 
 def chosen(
-    world: Path, backbone: nn.Module, *overrides: str, tokens: int = 10**6
+    world: Path, backbone: nn.Module, *overrides: str, tokens: int = 10**6, declared: bool = True
 ) -> tuple[bool, list[tuple[str, str, str]]]:
     told: list[tuple[str, str, str]] = []
     recipe = load_recipe(world / "small.yaml", overrides).recipe
-    on = choose_compile(recipe, backbone, CPU, tokens, lambda *reason: told.append(reason))
+    on = choose_compile(
+        recipe, backbone, CPU, tokens, lambda *reason: told.append(reason), declared
+    )
     return on, told
 
 
@@ -60,6 +63,14 @@ def test_the_choice_follows_the_size_of_the_work(world: Path) -> None:
     assert short == (False, [("train.compile", "off", why)])
     assert chosen(world, Stack(), "train.steps=70000", "train.compile=off") == (False, [])
     assert chosen(world, Stack(), "train.compile=on") == (True, [])
+
+
+@needs_compiler
+def test_a_backbone_that_declares_no_gain_is_compiled_only_when_asked(world: Path) -> None:
+    long = chosen(world, Stack(), "train.steps=70000", declared=False)
+    why = "the backbone does not declare that its blocks gain by it"
+    assert long == (False, [("train.compile", "off", why)])
+    assert chosen(world, Stack(), "train.compile=on", declared=False) == (True, [])
 
 
 @pytest.mark.parametrize(
@@ -128,6 +139,30 @@ def test_blocks_are_compiled_for_training_alone(monkeypatch: pytest.MonkeyPatch)
         backbone.extend(x_BTD, batch.layout, cache)
     torch.testing.assert_close(backbone.eval()(x_BTD, batch.layout), trained)
     assert calls == ["compiled"]
+
+
+@pytest.mark.parametrize("form", ["sdpa", "matmul"])
+@pytest.mark.parametrize("settings", [{}, {"window": 3, "kv_heads": 1, "qk_norm": True}])
+def test_a_block_is_one_graph(
+    monkeypatch: pytest.MonkeyPatch, form: str, settings: dict[str, Any]
+) -> None:
+    # A block that falls apart is compiled without complaint, and as slow as it was before.
+    traced: list[str] = []
+
+    def kept(module: torch.fx.GraphModule, _: object) -> Callable[..., object]:
+        traced.append(form)
+        return module.forward
+
+    def compile_(forward: Callable[..., object], *, dynamic: bool) -> Callable[..., object]:
+        return compiled(forward, dynamic=dynamic, fullgraph=True, backend=kept)
+
+    compiled = torch.compile
+    monkeypatch.setattr(torch, "compile", compile_)
+    torch._dynamo.reset()
+    backbone = Transformer(TransformerSettings(width=32, depth=2, heads=2, **settings), form)
+    numerics = Numerics(CPU, bf16=False, threads=1, workers=0, form="packed")
+    compile_blocks(backbone, numerics, (3, 6))
+    assert len(traced) == 2  # for lines of one document and of several; all blocks share them
 
 
 def rows_of_small_samples() -> list[TokenRow]:
