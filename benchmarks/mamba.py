@@ -23,13 +23,20 @@ ROWS = 16
 TINY = {"width": 64, "depth": 1, "heads": 2}
 """What replaces the sizes in a dry run."""
 UNIT = "useful tokens/s"
-OURS, HF, TRANSFORMER = "ours, Mamba-2", "HF Mamba-2", "ours, Transformer"
+OURS, TRANSFORMER = "ours, Mamba-2", "ours, Transformer"
+HF, HF_TUNED = "HF Mamba-2 as shipped", "HF Mamba-2 in chunks of 64"
+"""As shipped its chunks have 256 tokens. Chunks as short as ours are faster: a user has to know."""
 
 
 def mamba2(shape: dict[str, Any]) -> dict[str, Any]:
     """The plugin's Mamba-2 of a shape."""
     settings = {"width": shape["width"], "depth": shape["depth"], "head_dim": 64, "state": 64}
     return {"kind": "mamba.mamba2", "settings": settings}
+
+
+def hugging_face(base: dict[str, Any], chunk: int) -> dict[str, Any]:
+    """What transformers' Mamba-2 is given: of the same shape, with chunks of so many tokens."""
+    return base | {"model": "mamba2", "shape": base["shape"] | {"chunk": chunk}}
 
 
 def training(shape: dict[str, Any]) -> list[Entry]:
@@ -40,7 +47,8 @@ def training(shape: dict[str, Any]) -> list[Entry]:
         found += [
             Entry(f"{OURS}, {precision}", "ours", base | {"backbone": mamba2(shape)}),
             Entry(f"{TRANSFORMER}, {precision}", "ours", base),
-            Entry(f"{HF}, {precision}", "hugging_face", base | {"model": "mamba2"}, "hf"),
+            Entry(f"{HF}, {precision}", "hugging_face", hugging_face(base, 256), "hf"),
+            Entry(f"{HF_TUNED}, {precision}", "hugging_face", hugging_face(base, 64), "hf"),
         ]
     return found
 
@@ -51,12 +59,12 @@ def decoding(shape: dict[str, Any], rows: int) -> list[Entry]:
     return [
         Entry(f"{OURS}, fp32", "ours_decode", base | {"backbone": mamba2(shape)}),
         Entry(f"{TRANSFORMER}, fp32", "ours_decode", base),
-        Entry(f"{HF}, fp32", "hugging_face_decode", base | {"model": "mamba2"}, "hf"),
+        Entry(f"{HF_TUNED}, fp32", "hugging_face_decode", hugging_face(base, 64), "hf"),
     ]
 
 
 GATES = (
-    ("T 256", HF, Gate("T 256: training against HF Mamba-2", 2.0, 3.0)),
+    ("T 256", HF, Gate("T 256: training against HF Mamba-2 as shipped", 2.0, 3.0)),
     ("T 1024", TRANSFORMER, Gate("T 1024: training against our Transformer", 1.0, 1.3)),
 )
 

@@ -62,7 +62,7 @@ def build(kind: str, shape: dict[str, Any]) -> Any:
         num_heads=2 * width // 64,
         expand=2,
         n_groups=1,
-        chunk_size=shape.get("chunk", 64),
+        chunk_size=shape.get("chunk", 256),
         tie_word_embeddings=False,
     )
     return transformers.Mamba2ForCausalLM(config)
