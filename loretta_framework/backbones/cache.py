@@ -8,13 +8,9 @@ wastes a little memory and keeps every write a plain slice.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
-
-Slots: TypeAlias = "slice | Tensor"
-"""Where new tokens go: a slice, or int64 (T,) where shapes are fixed."""
 
 
 class KeyValueCache:
@@ -23,7 +19,6 @@ class KeyValueCache:
     Attributes:
         used: slots taken so far, as the host knows it.
         whole: whether the host knows that no row left a slot empty.
-        next_1: int64 (1,), the next slot, where shapes are fixed (`fix`); else None.
     """
 
     def __init__(
@@ -33,7 +28,6 @@ class KeyValueCache:
         self.valid_BS = valid_BS
         self.used = used
         self.whole = used == 0
-        self.next_1: Tensor | None = None
 
     @classmethod
     def empty(
@@ -45,26 +39,13 @@ class KeyValueCache:
         keys = torch.zeros(shape, device=device, dtype=dtype)
         return cls(keys, torch.zeros_like(keys), valid_BS, 0)
 
-    def fix(self) -> None:
-        """From here on a step reads all slots under a mask and finds its place in a tensor.
-
-        No shape and no number on the host then changes between steps, so that one step can be
-        captured as a CUDA graph and replayed. Room is no longer checked.
-        """
-        self.next_1 = torch.full((1,), self.used, device=self.valid_BS.device)
-
-    def reserve(self, real_BT: Tensor) -> Slots:
+    def reserve(self, real_BT: Tensor) -> slice:
         """Take the next T slots, valid where `real_BT`.
 
         Raises:
             ValueError: the cache has no room left.
         """
         tokens = real_BT.shape[1]
-        if self.next_1 is not None:
-            slots_T = self.next_1 + torch.arange(tokens, device=real_BT.device)
-            self.valid_BS.index_copy_(1, slots_T, real_BT)
-            self.next_1 += tokens
-            return slots_T
         first, stop = self.used, self.used + tokens
         if stop > self.valid_BS.shape[1]:
             raise ValueError(f"the cache has {self.valid_BS.shape[1]} slots, but {stop} are needed")
@@ -75,17 +56,10 @@ class KeyValueCache:
         return slice(first, stop)
 
     def write(
-        self, layer: int, slots: Slots, k_BGTK: Tensor, v_BGTK: Tensor
+        self, layer: int, slots: slice, k_BGTK: Tensor, v_BGTK: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Store the new keys and values; returns the layer's, (B, G, S', K).
-
-        S' are the slots taken so far, or all of them where shapes are fixed.
-        """
+        """Store the new keys and values; returns the layer's in the slots taken so far, (B, G, S', K)."""
         keys_BGSK, values_BGSK = self.keys_LBGSK[layer], self.values_LBGSK[layer]
-        if isinstance(slots, Tensor):
-            keys_BGSK.index_copy_(2, slots, k_BGTK.to(keys_BGSK.dtype))
-            values_BGSK.index_copy_(2, slots, v_BGTK.to(values_BGSK.dtype))
-            return keys_BGSK, values_BGSK
         keys_BGSK[:, :, slots] = k_BGTK
         values_BGSK[:, :, slots] = v_BGTK
         return keys_BGSK[:, :, : slots.stop], values_BGSK[:, :, : slots.stop]
@@ -96,10 +70,9 @@ class KeyValueCache:
             self.keys_LBGSK[:, rows], self.values_LBGSK[:, rows], self.valid_BS[rows], self.used
         )
         chosen.whole = self.whole
-        chosen.next_1 = None if self.next_1 is None else self.next_1.clone()
         return chosen
 
-    def mask(self, slots: Slots, real_BT: Tensor, window: int | None) -> Tensor | None:
+    def mask(self, slots: slice, real_BT: Tensor, window: int | None) -> Tensor | None:
         """What the tokens in the slots just taken may look at.
 
         Args:
@@ -110,15 +83,11 @@ class KeyValueCache:
         Returns:
             Bool (B, 1, T, S'), or None where a causal mask is all that is needed.
         """
-        device = self.valid_BS.device
-        if isinstance(slots, Tensor):
-            stop, slots_T = self.valid_BS.shape[1], slots
-        else:
-            stop = int(slots.stop)
-            alone = slots.start == 0 or (self.whole and real_BT.shape[1] == 1)
-            if alone and (window is None or window >= stop):
-                return None
-            slots_T = torch.arange(slots.start, stop, device=device)
+        device, stop = self.valid_BS.device, int(slots.stop)
+        alone = slots.start == 0 or (self.whole and real_BT.shape[1] == 1)
+        if alone and (window is None or window >= stop):
+            return None
+        slots_T = torch.arange(slots.start, stop, device=device)
         slot_S = torch.arange(stop, device=device)
         order_TS = slot_S <= slots_T[:, None]
         seen_BTS = self.valid_BS[:, None, :stop] & order_TS
@@ -138,4 +107,4 @@ class Past:
 
     cache: KeyValueCache
     layer: int
-    slots: Slots
+    slots: slice

@@ -65,10 +65,9 @@ def steps(here: SequenceLayout, first: int, stop: int) -> SequenceLayout:
 
 
 @pytest.mark.parametrize("form", ["sdpa", "matmul"])
-@pytest.mark.parametrize("fixed", [False, True])
 @pytest.mark.parametrize("window", [None, 3])
 def test_decoding_behind_prompts_of_many_lengths_equals_the_full_pass(
-    form: str, fixed: bool, window: int | None
+    form: str, window: int | None
 ) -> None:
     lengths, more = [5, 2, 4], 4
     model = backbone(form, window=window, kv_heads=2).eval()
@@ -78,8 +77,6 @@ def test_decoding_behind_prompts_of_many_lengths_equals_the_full_pass(
     with torch.no_grad():
         cache = model.new_cache(3, width + more + 2)
         model.extend(x_BTD[:, :width], prompts, cache)
-        if fixed:
-            cache.fix()
         cache = cache.select(torch.tensor([2, 0, 1]))
         order = [2, 0, 1]
         got = []
@@ -98,28 +95,6 @@ def test_decoding_behind_prompts_of_many_lengths_equals_the_full_pass(
             torch.testing.assert_close(
                 ours, y_BTD[0, lengths[row] : lengths[row] + more], rtol=1e-5, atol=1e-5
             )
-
-
-def test_a_step_over_fixed_shapes_never_changes_a_shape_or_a_number_on_the_host() -> None:
-    model = backbone().eval()
-    cache = model.new_cache(2, 9)
-    here = layout(([3], [3]))
-    with torch.no_grad():
-        model.extend(torch.randn(2, 3, 32), steps(here, 0, 3), cache)
-        cache.fix()
-        host = (cache.used, cache.whole)
-        real = torch.ones(2, 1, dtype=torch.bool)
-        shapes = set()
-        for place in (3, 4, 5):
-            slots = cache.reserve(real)
-            assert isinstance(slots, Tensor)
-            assert slots.tolist() == [place]
-            mask = cache.mask(slots, real, None)
-            assert mask is not None
-            shapes.add(mask.shape)
-            assert mask[0, 0, 0].tolist() == [slot <= place for slot in range(9)]
-        assert shapes == {(2, 1, 1, 9)}
-    assert (cache.used, cache.whole) == host
 
 
 def test_full_rows_need_no_mask_for_one_token_and_for_a_prompt() -> None:
