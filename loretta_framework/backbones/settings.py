@@ -31,10 +31,11 @@ class TransformerSettings(Settings):
     rope_base: Annotated[float, Field(gt=1)] = Field(
         default=10000.0, description="Base of the rotary frequencies."
     )
-    attention: Literal["auto", "sdpa", "matmul", "flex", "varlen", "flash"] = Field(
+    attention: Literal["auto", "sdpa", "matmul", "lines", "flex", "varlen", "flash"] = Field(
         default="auto",
-        description="sdpa is torch's fused attention; matmul plain products; flex (torch's block "
-        "masks), varlen (torch's packed documents) and flash (flash-attn) train on a CUDA device and "
+        description="sdpa is torch's fused attention; matmul plain products; lines (each "
+        "document of a packed row by itself, on a CPU, otherwise as sdpa); flex (torch's block masks), "
+        "varlen (torch's packed documents) and flash (flash-attn) train on a CUDA device and "
         "compute as sdpa otherwise; auto chooses by device, precision and length.",
     )
     window: Positive | None = Field(

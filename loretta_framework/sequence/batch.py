@@ -17,7 +17,7 @@ from torch import Tensor
 from loretta_framework.api.errors import PluginError
 from loretta_framework.api.layout import PADDING, SequenceLayout
 from loretta_framework.api.protocols import FloatArray, IntArray
-from loretta_framework.sequence.packing import best_fit_decreasing, bucketed
+from loretta_framework.sequence.packing import best_fit_decreasing, bucketed, evened
 from loretta_framework.sequence.predicted import Predicted, moved
 from loretta_framework.sequence.rows import COLUMNS, TokenRow, require_fit
 from loretta_framework.sequence.vocabulary import PAD_ID, Vocabulary
@@ -104,8 +104,9 @@ def collate(
     Args:
         rows: at least one.
         form: "padded" puts each row on its own line, padded on the right; "packed" fills lines of
-            `capacity` tokens by best fit, unless a line for each row takes no more positions: then
-            attention is spared the mask. Documents are never cut.
+            at most `capacity` tokens by best fit, of the length that leaves few positions empty,
+            unless a line for each row takes no more positions: then attention is spared the mask.
+            Documents are never cut.
         capacity: tokens of a packed line; default: twice the longest row.
         buckets: number of line lengths up to `capacity` (of padded lines: up to half of it, what a
             row may have); None: as long as the longest line.
@@ -127,7 +128,8 @@ def collate(
     if form == "padded":
         return _fill(rows, alone, bucketed(longest, capacity // 2, buckets))
     lengths = [len(row) for row in rows]
-    lines = best_fit_decreasing(lengths, capacity)
+    # Few lengths are asked for so that shapes repeat; lines of any length would undo that.
+    lines = (evened if buckets is None else best_fit_decreasing)(lengths, capacity)
     tokens = bucketed(max(sum(lengths[i] for i in line) for line in lines), capacity, buckets)
     shorter = bucketed(longest, capacity, buckets)
     if len(rows) * shorter <= len(lines) * tokens:

@@ -35,6 +35,41 @@ def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]
     return bins
 
 
+EMPTY = 0.05
+"""Part of all positions that may be empty before other lines are looked for."""
+_MORE_LINES, _LENGTHS = 3, 64
+
+
+def evened(lengths: Sequence[int], capacity: int) -> list[list[int]]:
+    """`best_fit_decreasing`, but on shorter lines where they leave fewer positions empty.
+
+    A batch is as wide as its longest line, so three lines of 1024 for 2100 tokens compute a third for
+    nothing, though each is the fewest that hold them; three of 704 do not. Nothing is looked for
+    where at most `EMPTY` is empty. Up to `_MORE_LINES` lines more are tried, at lengths a `_LENGTHS`th
+    apart.
+
+    Raises:
+        ValueError: a length exceeds the capacity.
+    """
+    best = best_fit_decreasing(lengths, capacity)
+    tokens, fewest = sum(lengths), len(best)
+    slots = positions(lengths, best)
+    for count in range(fewest, fewest + _MORE_LINES + 1):
+        length = max(max(lengths, default=0), -(-tokens // count))
+        while count * length < slots and tokens < (1 - EMPTY) * slots:
+            lines = best_fit_decreasing(lengths, length)
+            if len(lines) <= count:
+                best, slots = lines, positions(lengths, lines)
+                break
+            length += max(1, length // _LENGTHS)
+    return best
+
+
+def positions(lengths: Sequence[int], lines: Sequence[Sequence[int]]) -> int:
+    """Positions of a batch of these lines: each is as long as the longest."""
+    return len(lines) * max((sum(lengths[i] for i in line) for line in lines), default=0)
+
+
 def _places(counts: IntArray, capacity: int) -> tuple[list[int], int]:
     """The bin of each row in the order in which rows are placed, and the number of bins.
 

@@ -6,21 +6,24 @@ weights err by the rounding of a sum over the document's tokens; gradients pass 
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
 import torch
+from hypothesis import strategies as st
 from slow_attention import FLASH, PACKED, SEPARATE, layout, reference, stand_in
 from torch import Tensor
 
 from loretta_framework.api.layout import PADDING
 from loretta_framework.backbones.forms import choice, flex
 from loretta_framework.backbones.forms.dispatch import Sight, attend, look
+from loretta_framework.backbones.forms.lines import line_length
 from loretta_framework.backbones.forms.matmul import matmul_attend
 from loretta_framework.backbones.forms.sdpa import sdpa_attend
 from loretta_framework.backbones.rotary import rotary_angles
 
 SINGLE, HALF = torch.float32, torch.bfloat16
 FORMS = [
-    *((form, dtype) for form in ("sdpa", "matmul", "flex") for dtype in (SINGLE, HALF)),
+    *((form, dtype) for form in ("sdpa", "matmul", "lines", "flex") for dtype in (SINGLE, HALF)),
     *((form, HALF) for form in ("varlen", *FLASH)),  # these kernels compute in half precision
 ]
 ROWS = {"packed": PACKED, "separate": SEPARATE}
@@ -133,6 +136,9 @@ def test_auto_is_a_constant_rule() -> None:
     half, single = HALF, SINGLE
     assert [chosen("cpu", half, keys) for keys in (1, 383, 384)] == ["matmul", "matmul", "sdpa"]
     assert {chosen("cpu", single, keys) for keys in (1, 128, 1024)} == {"sdpa"}
+    packed = [chosen("cpu", single, keys, packed=True) for keys in (1, 255, 256, 1024)]
+    assert packed == ["sdpa", "sdpa", "lines", "lines"]
+    assert [chosen("cpu", half, keys, packed=True) for keys in (383, 384)] == ["matmul", "lines"]
     assert chosen("cuda", half, 256) == "sdpa"
     assert chosen("cuda", single, 256, packed=True) == "sdpa"
 
@@ -146,6 +152,21 @@ def test_packed_rows_on_a_gpu_take_the_kernel_for_documents(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert chosen("cuda", torch.bfloat16, 512, packed=True, head_width=head_width) == form
+
+
+@pytest.mark.parametrize(("device", "packed"), [("cpu", False), ("cuda", True)])
+def test_lines_are_for_packed_documents_on_a_cpu(device: str, packed: bool) -> None:
+    given = {"packed": packed, "training": True, "head_width": 8}
+    found = choice.choose("lines", torch.device(device), SINGLE, 512, **given)  # type: ignore[arg-type]
+    assert found == "sdpa"
+
+
+@hypothesis.given(st.integers(1, 5000))
+def test_a_line_is_at_most_a_quarter_longer_than_its_document_and_one_of_few(tokens: int) -> None:
+    length = line_length(tokens)
+    assert tokens <= length <= max(16, 1.25 * tokens)
+    assert line_length(length) == length
+    assert len({line_length(n) for n in range(1, 4097)}) <= 4 * 8 + 1  # four an octave from 16 on
 
 
 @pytest.mark.parametrize("asked", ["flex", "varlen", "flash"])

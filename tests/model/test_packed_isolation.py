@@ -27,6 +27,7 @@ MAMBA = {"width": 32, "depth": 2, "head_dim": 8, "state": 8, "chunk": 8}
 BACKBONES: dict[str, tuple[str, Mapping[str, Any]]] = {
     "sdpa": ("transformer", {"width": 32, "depth": 2, "heads": 4, "attention": "sdpa"}),
     "matmul": ("transformer", {"width": 32, "depth": 2, "heads": 4, "attention": "matmul"}),
+    "lines": ("transformer", {"width": 32, "depth": 2, "heads": 4, "attention": "lines"}),
     "window": ("transformer", {"width": 32, "depth": 2, "heads": 4, "kv_heads": 2, "window": 3}),
     "mamba1": ("mamba.mamba1", {"width": 32, "depth": 2, "state": 8}),
     "mamba2": ("mamba.mamba2", MAMBA),

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from loretta_framework.sequence.packing import MULTIPLE, best_fit_decreasing, bucketed
+from loretta_framework.sequence.packing import (
+    EMPTY,
+    MULTIPLE,
+    best_fit_decreasing,
+    bucketed,
+    evened,
+    positions,
+)
 
 lengths = st.lists(st.integers(1, 20), min_size=1, max_size=40)
 
@@ -41,6 +48,25 @@ def test_the_fullest_bin_is_taken() -> None:
 def test_a_row_that_fits_no_line_is_refused() -> None:
     with pytest.raises(ValueError, match=r"a row of 21 tokens does not fit a line of 20"):
         best_fit_decreasing([3, 21], 20)
+
+
+@given(lengths, st.integers(20, 60))
+def test_evened_lines_hold_everything_once_and_are_never_wider_in_all(
+    sizes: list[int], capacity: int
+) -> None:
+    lines = evened(sizes, capacity)
+    assert sorted(i for members in lines for i in members) == list(range(len(sizes)))
+    assert max(sum(sizes[i] for i in members) for members in lines) <= capacity
+    plain = best_fit_decreasing(sizes, capacity)
+    assert positions(sizes, lines) <= positions(sizes, plain)
+    if sum(sizes) >= (1 - EMPTY) * positions(sizes, plain):
+        assert lines == plain
+
+
+def test_few_rows_get_lines_of_a_length_that_leaves_little_empty() -> None:
+    sizes = [300, 290, 260, 250, 210, 200, 190, 180, 120, 100]  # 2100 tokens: three lines of 1024
+    assert positions(sizes, best_fit_decreasing(sizes, 1024)) > 3000
+    assert positions(sizes, evened(sizes, 1024)) <= 1.05 * 2100
 
 
 def test_packing_wastes_little_where_padding_wastes_half() -> None:

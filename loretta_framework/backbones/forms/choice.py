@@ -7,9 +7,12 @@ import torch
 GPU_FORMS = ("flex", "varlen", "flash")
 """Forms whose gradient needs a CUDA device; without training they compute as sdpa."""
 
+LINES_FROM = 256
+"""Tokens a row from which packed documents are moved to lines of their own on a CPU."""
+
 RULE = (
-    "on a CPU matmul for bfloat16 below 384 keys, on CUDA varlen for packed rows in half precision, "
-    "sdpa otherwise; "
+    "on a CPU matmul for bfloat16 below 384 keys, else lines for packed rows of 256 tokens or more; "
+    "on CUDA varlen for packed rows in half precision; sdpa otherwise; "
     "flash-attn, flash-attn-3 and flash-attn-4 only where the recipe asks for flash"
 )
 """What `auto` does, for people."""
@@ -29,7 +32,7 @@ def choose(
     training: bool,
     head_width: int,
 ) -> str:
-    """The form for a whole batch: "sdpa", "matmul", "flex", "varlen" or "flash".
+    """The form for a whole batch: "sdpa", "matmul", "lines", "flex", "varlen" or "flash".
 
     Args:
         asked: the setting `attention`.
@@ -40,12 +43,16 @@ def choose(
         training: whether gradients will be asked for.
         head_width: of a query.
     """
+    if asked == "lines" and not (packed and device.type == "cpu"):
+        return "sdpa"
     if asked != "auto":
         return "sdpa" if asked in GPU_FORMS and not training else asked
     if device.type == "cpu":
         # In float32 products are hardly faster (1 % of a step of 6 x 384 at 256 keys), and they keep
         # all weights for backward.
-        return "matmul" if dtype == torch.bfloat16 and keys < 384 else "sdpa"
+        if dtype == torch.bfloat16 and keys < 384:
+            return "matmul"
+        return "lines" if packed and keys >= LINES_FROM else "sdpa"
     if device.type == "cuda" and packed and dtype in _HALF:
         fits = head_width <= WIDEST and head_width % 8 == 0
         if fits and torch.cuda.get_device_capability(device) >= (8, 0):

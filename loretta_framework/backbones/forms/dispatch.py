@@ -15,6 +15,7 @@ from loretta_framework.api.masks import causal_mask, document_mask
 from loretta_framework.backbones.forms.documents import borders
 from loretta_framework.backbones.forms.flash import flash_attend
 from loretta_framework.backbones.forms.flex import block_mask, flex_attend
+from loretta_framework.backbones.forms.lines import Lines, lines, lines_attend
 from loretta_framework.backbones.forms.matmul import matmul_attend
 from loretta_framework.backbones.forms.sdpa import sdpa_attend
 from loretta_framework.backbones.forms.varlen import varlen_attend
@@ -26,12 +27,13 @@ class Sight:
     """What each query may look at.
 
     Attributes:
-        form: how attention is computed: "sdpa", "matmul", "flex", "varlen" or "flash".
+        form: how attention is computed: "sdpa", "matmul", "lines", "flex", "varlen" or "flash".
         rotary: cosine and sine of the positions of the new tokens.
         mask: bool, broadcastable to (B, 1, T, S), True where a query may look; None: causal.
         borders: of the documents, int32, for "varlen" and "flash".
         blocks: block mask, for "flex".
-        window: tokens that a query sees, None: all; in `mask` and `blocks` it is counted already.
+        lines: where the tokens go, for "lines".
+        window: tokens that a query sees, None: all; in `mask`, `blocks` and `lines` it is counted already.
     """
 
     form: str
@@ -39,6 +41,7 @@ class Sight:
     mask: Tensor | None = None
     borders: Tensor | None = None
     blocks: Any = None
+    lines: Lines | None = None
     window: int | None = None
 
 
@@ -48,6 +51,8 @@ def look(form: str, rotary: Rotary, layout: SequenceLayout, window: int | None) 
     window = None if window is None or window >= layout.max_length else window
     if form in ("varlen", "flash"):
         return Sight(form, rotary, borders=borders(layout), window=window)
+    if form == "lines":
+        return Sight(form, rotary, lines=lines(layout, window))
     if form == "flex":
         return Sight(form, rotary, blocks=block_mask(layout, window))
     # Padding stands on the right, so a row of one document needs no mask beyond the causal one.
@@ -64,6 +69,9 @@ def attend(q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, sight: Sight) -> Tens
     """softmax(q k^T / sqrt(K)) v over what is seen: (B, H, T, K)."""
     if sight.form == "matmul":
         return matmul_attend(q_BHTK, k_BGSK, v_BGSK, sight.mask)
+    if sight.form == "lines":
+        assert sight.lines is not None
+        return lines_attend(q_BHTK, k_BGSK, v_BGSK, sight.lines)
     if sight.form == "flex":
         return flex_attend(q_BHTK, k_BGSK, v_BGSK, sight.blocks)
     if sight.form in ("varlen", "flash"):
