@@ -26,12 +26,11 @@ from loretta_framework.train.numerics import Note, Numerics
 
 KEY = "train.compile"
 
-REPAID_FLOP = {"cpu": 4e14, "cuda": 2e17}
-"""Work above which a run is compiled: about two hours of one core, or ten minutes of a large GPU.
+REPAID_FLOP = {"cpu": 1e14, "cuda": 2e17}
+"""Work above which a run is compiled: about half an hour of one core, or ten minutes of a large GPU.
 
 A core computes some 50 GFLOP/s of a small model in float32. Compiling costs it 20 s and makes steps
-faster by nothing (width 128) to a twentieth (width 384), since the blocks' slow parts are written as
-one operation each already: two hours repay it many times. A GPU does some 300 TFLOP/s, and loses
+faster by an eighth (width 128) to a twentieth (width 384): half an hour repays it several times. A GPU does some 300 TFLOP/s, and loses
 more between operations."""
 
 _COMPILERS = ("g++", "clang++")

@@ -55,19 +55,19 @@ def chosen(
 @needs_compiler
 def test_the_choice_follows_the_size_of_the_work(world: Path) -> None:
     work = "6 x 1,000 parameters x 1000000 tokens x {} steps = {} FLOP "
-    long = chosen(world, Stack(), "train.steps=70000")
-    why = work.format(70000, "4.2e+14") + ">= 4.0e+14 repay it"
+    long = chosen(world, Stack(), "train.steps=17000")
+    why = work.format(17000, "1.0e+14") + ">= 1.0e+14 repay it"
     assert long == (True, [("train.compile", "on", why)])
-    short = chosen(world, Stack(), "train.steps=60000")
-    why = work.format(60000, "3.6e+14") + "< 4.0e+14: it would not be repaid"
+    short = chosen(world, Stack(), "train.steps=16000")
+    why = work.format(16000, "9.6e+13") + "< 1.0e+14: it would not be repaid"
     assert short == (False, [("train.compile", "off", why)])
-    assert chosen(world, Stack(), "train.steps=70000", "train.compile=off") == (False, [])
+    assert chosen(world, Stack(), "train.steps=17000", "train.compile=off") == (False, [])
     assert chosen(world, Stack(), "train.compile=on") == (True, [])
 
 
 @needs_compiler
 def test_a_backbone_that_declares_no_gain_is_compiled_only_when_asked(world: Path) -> None:
-    long = chosen(world, Stack(), "train.steps=70000", declared=False)
+    long = chosen(world, Stack(), "train.steps=17000", declared=False)
     why = "the backbone does not declare that its blocks gain by it"
     assert long == (False, [("train.compile", "off", why)])
     assert chosen(world, Stack(), "train.compile=on", declared=False) == (True, [])
@@ -90,7 +90,7 @@ def test_what_is_lacking_is_named(
     if lacking == "headers":
         monkeypatch.setattr(compiling.sysconfig, "get_path", lambda _: str(world))
     backbone = Stack(blocks=lacking != "blocks")
-    assert chosen(world, backbone, "train.steps=70000") == (False, [("train.compile", "off", what)])
+    assert chosen(world, backbone, "train.steps=17000") == (False, [("train.compile", "off", what)])
     with pytest.raises(UserError, match=re.escape(what)) as caught:
         chosen(world, backbone, "train.compile=on")
     assert caught.value.exit_code == 2
