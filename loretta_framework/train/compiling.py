@@ -30,8 +30,8 @@ REPAID_FLOP = {"cpu": 1e14, "cuda": 2e17}
 """Work above which a run is compiled: about half an hour of one core, or ten minutes of a large GPU.
 
 A core computes some 50 GFLOP/s of a small model in float32. Compiling costs it 20 s and makes steps
-faster by an eighth (width 128) to a twentieth (width 384): half an hour repays it several times. A GPU does some 300 TFLOP/s, and loses
-more between operations."""
+faster by an eighth (width 128) to a twentieth (width 384): half an hour repays it several times. A GPU
+does some 300 TFLOP/s, and loses more between operations."""
 
 _COMPILERS = ("g++", "clang++")
 

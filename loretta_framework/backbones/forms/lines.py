@@ -89,19 +89,22 @@ def lines(layout: SequenceLayout, window: int | None) -> Lines:
     )
 
 
-# A compiler would make new code for each batch's shapes.
-@torch.compiler.disable
 def lines_attend(q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, where: Lines) -> Tensor:
     """softmax(q k^T / sqrt(K)) v over each document: (B, H, T, K); 0 at padding."""
+    y_BHTK: Tensor = _uncompiled(q_BHTK, k_BGSK, v_BGSK, where)
+    return y_BHTK
+
+
+def _attend(q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, where: Lines) -> Tensor:
     batch, heads, tokens, width = q_BHTK.shape
-    groups = k_BGSK.shape[1]
+    groups, sizes = k_BGSK.shape[1], [count * length for count, length in where.shapes]
     parts_P = [
-        torch.split(_to_lines(x, where).unflatten(1, (-1, width)), [n * m for n, m in where.shapes])
+        torch.split(_to_lines(x, where).view(-1, x.shape[1], width), sizes)
         for x in (q_BHTK, k_BGSK, v_BGSK)
     ]
     made = []
     for (count, length), mask, *qkv in zip(where.shapes, where.masks, *parts_P, strict=True):
-        q, k, v = (x.unflatten(0, (count, length)).transpose(1, 2) for x in qkv)
+        q, k, v = (x.view(count, length, *x.shape[1:]).transpose(1, 2) for x in qkv)
         y_nHLK = functional.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=heads != groups
         )
@@ -110,6 +113,10 @@ def lines_attend(q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, where: Lines) -
         torch.cat(made), where.back_M, where.there_P, where.padding_M, where.empty_P
     )
     return y_MW.view(batch, tokens, heads, width).transpose(1, 2)
+
+
+# A compiler would make new code for each batch's shapes.
+_uncompiled = torch.compiler.disable(_attend)  # type: ignore[no-untyped-call]
 
 
 def _to_lines(x_BHTK: Tensor, where: Lines) -> Tensor:
