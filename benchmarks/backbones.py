@@ -97,6 +97,9 @@ def _row(runs: Path, backbone: str) -> dict[str, Any]:
     folder, baseline, oracle = (_folder(runs, backbone, arm) for arm in ARMS)
     _loretta("evaluate", str(folder), "--baseline", str(baseline), "--oracle", str(oracle))
     evaluation = json.loads((folder / "evaluation.json").read_text())
+    closed = evaluation["gap_closed"]
+    # Where the runs lie on this machine is nobody's business.
+    closed |= {arm: Path(closed[arm]).name for arm in ("baseline", "oracle")}
     plan = json.loads((folder / "plan.json").read_text())
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return {
@@ -110,7 +113,7 @@ def _row(runs: Path, backbone: str) -> dict[str, Any]:
         "edges": [
             edge for edge in evaluation["edges"] if (edge["source"], edge["target"]) in UNSEEN
         ],
-        "gap_closed": evaluation["gap_closed"],
+        "gap_closed": closed,
         "recipe_hash": evaluation["recipe_hash"],
         "data_hash": evaluation["data_hash"],
         "versions": evaluation["versions"],

@@ -12,6 +12,7 @@ import argparse
 from typing import Any
 
 from benchmarks.contest import Entry
+from benchmarks.decode_cpu import compare
 from benchmarks.options import fastest, hold, parser, run, wanted
 from benchmarks.results import Gate, Result, ratio_gate
 
@@ -82,7 +83,9 @@ def measure(chosen: argparse.Namespace, result: Result) -> None:
         if chosen.dry:
             shape |= TINY | {"prompt": 6, "new": 4}
         contestants = decoding(shape, 2 if chosen.dry else ROWS)
-        hold(result, chosen, f"decode, {ROWS} rows", "new tokens/s", contestants, 1)
+        table = f"decode, {ROWS} rows"
+        hold(result, chosen, table, "new tokens/s", contestants, 1)
+        compare([row for row in result.rows if row.table == table])
     for table, other, gate in GATES:
         if wanted(table, chosen.only):
             mine, theirs = fastest(result, table, OURS), fastest(result, table, other)
