@@ -17,7 +17,7 @@ from torch import Tensor
 from loretta_framework.api.errors import PluginError
 from loretta_framework.api.layout import PADDING, SequenceLayout
 from loretta_framework.api.protocols import FloatArray, IntArray
-from loretta_framework.sequence.packing import best_fit_decreasing, bucketed, evened
+from loretta_framework.sequence.packing import best_fit_decreasing, bucketed, evened, widest
 from loretta_framework.sequence.predicted import Predicted, moved
 from loretta_framework.sequence.rows import COLUMNS, TokenRow, require_fit
 from loretta_framework.sequence.vocabulary import PAD_ID, Vocabulary
@@ -130,7 +130,7 @@ def collate(
     lengths = [len(row) for row in rows]
     # Few lengths are asked for so that shapes repeat; lines of any length would undo that.
     lines = (evened if buckets is None else best_fit_decreasing)(lengths, capacity)
-    tokens = bucketed(max(sum(lengths[i] for i in line) for line in lines), capacity, buckets)
+    tokens = bucketed(widest(lengths, lines), capacity, buckets)
     shorter = bucketed(longest, capacity, buckets)
     if len(rows) * shorter <= len(lines) * tokens:
         return _fill(rows, alone, shorter)

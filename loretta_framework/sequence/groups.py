@@ -12,12 +12,15 @@ T places of the content, G groups of at most R ranges.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loretta_framework.api.protocols import IntArray
 from loretta_framework.sequence.vocabulary import INFILL_END_ID, Block, Vocabulary
+
+Number = TypeVar("Number", bound=np.generic)
 
 IdGroup = tuple[range, ...]
 """Disjoint ranges of global ids; local indices count through them in order."""
@@ -42,7 +45,7 @@ def group_ranges(vocabulary: Vocabulary) -> IntArray:
     for number, group in enumerate(groups):
         for place, ids in enumerate(group):
             ranges_GR2[number, place] = ids.start, ids.stop
-    return _shared(ranges_GR2)
+    return shared(ranges_GR2)
 
 
 @lru_cache(maxsize=64)
@@ -53,7 +56,7 @@ def segment_groups(vocabulary: Vocabulary, modality: str) -> IntArray:
     groups_T = np.full(block.max_tokens + 1, own, dtype=np.int64)
     if block.slots:
         groups_T[:-1] = _first_slot_group(vocabulary, block) + 2 * _slot_numbers(block)
-    return _shared(groups_T)
+    return shared(groups_T)
 
 
 @lru_cache(maxsize=64)
@@ -67,7 +70,7 @@ def infill_groups(vocabulary: Vocabulary, modality: str) -> IntArray:
         first = _first_slot_group(vocabulary, block)
         groups_T[:-1] = first + 2 * _slot_numbers(block) + 1
         groups_T[-1] = first + len(_slot_groups(block)) - 1
-    return _shared(groups_T)
+    return shared(groups_T)
 
 
 def in_slots(block: Block, tokens_T: IntArray, first: int = 0) -> NDArray[np.bool_]:
@@ -101,10 +104,10 @@ def _slot_numbers(block: Block) -> IntArray:
 
 @lru_cache(maxsize=64)
 def _slot_ends(slots: tuple[range, ...]) -> IntArray:
-    return _shared(np.array([[s.start for s in slots], [s.stop for s in slots]], dtype=np.int64))
+    return shared(np.array([[s.start for s in slots], [s.stop for s in slots]], dtype=np.int64))
 
 
-def _shared(array: IntArray) -> IntArray:
+def shared(array: NDArray[Number]) -> NDArray[Number]:
     """A cached array is everybody's: nobody may write into it."""
     array.flags.writeable = False
     return array

@@ -67,7 +67,12 @@ def evened(lengths: Sequence[int], capacity: int) -> list[list[int]]:
 
 def positions(lengths: Sequence[int], lines: Sequence[Sequence[int]]) -> int:
     """Positions of a batch of these lines: each is as long as the longest."""
-    return len(lines) * max((sum(lengths[i] for i in line) for line in lines), default=0)
+    return len(lines) * widest(lengths, lines)
+
+
+def widest(lengths: Sequence[int], lines: Sequence[Sequence[int]]) -> int:
+    """Tokens of the longest line."""
+    return max((sum(lengths[i] for i in line) for line in lines), default=0)
 
 
 def _places(counts: IntArray, capacity: int) -> tuple[list[int], int]:

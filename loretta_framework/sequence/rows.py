@@ -24,7 +24,7 @@ from loretta_framework.api.rows import (
     TokenRow as TokenRow,
 )
 from loretta_framework.graph import Edge
-from loretta_framework.sequence.groups import group_ranges, in_slots, segment_groups
+from loretta_framework.sequence.groups import group_ranges, in_slots, segment_groups, shared
 from loretta_framework.sequence.vocabulary import PAD_ID, Block, Vocabulary
 
 COLUMNS = ("ids_T", "places_T", "targets_T", "weights_T", "groups_T", "edges_T")
@@ -175,9 +175,7 @@ def _fixed(
     weights_T[0] = 0.0  # the class id is a prompt, not a prediction
     edges_T = np.where(weights_T > 0, edge, -1).astype(np.int64)
     groups_T = segment_groups(vocabulary, modality)[np.maximum(np.arange(count) - 1, 0)]
-    for array in (fixed := (places_T, weights_T, groups_T, edges_T)):
-        array.flags.writeable = False  # they are everybody's
-    return fixed
+    return shared(places_T), shared(weights_T), shared(groups_T), shared(edges_T)
 
 
 def _features(

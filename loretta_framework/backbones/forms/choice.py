@@ -7,11 +7,15 @@ import torch
 GPU_FORMS = ("flex", "varlen", "flash")
 """Forms whose gradient needs a CUDA device; without training they compute as sdpa."""
 
+MATMUL_BELOW = 384
+"""Keys below which plain products are the faster form for bfloat16 on a CPU."""
+
 LINES_FROM = 256
 """Tokens a row from which packed documents are moved to lines of their own on a CPU."""
 
 RULE = (
-    "on a CPU matmul for bfloat16 below 384 keys, else lines for packed rows of 256 tokens or more; "
+    f"on a CPU matmul for bfloat16 below {MATMUL_BELOW} keys, else lines for packed rows of "
+    f"{LINES_FROM} tokens or more; "
     "on CUDA varlen for packed rows in half precision; sdpa otherwise; "
     "flash-attn, flash-attn-3 and flash-attn-4 only where the recipe asks for flash"
 )
@@ -50,7 +54,7 @@ def choose(
     if device.type == "cpu":
         # In float32 products are hardly faster (1 % of a step of 6 x 384 at 256 keys), and they keep
         # all weights for backward.
-        if dtype == torch.bfloat16 and keys < 384:
+        if dtype == torch.bfloat16 and keys < MATMUL_BELOW:
             return "matmul"
         return "lines" if packed and keys >= LINES_FROM else "sdpa"
     if device.type == "cuda" and packed and dtype in _HALF:
